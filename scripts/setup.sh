@@ -1,0 +1,49 @@
+# Sourced by scripts/run and scripts/test: makes sure that the build tools and libraries are here, asking apt only for
+# what is missing, then configures and builds one preset. Needs root or sudo only when something is missing.
+
+packages=(g++ cmake ninja-build git libboost-graph-dev libboost-program-options-dev nlohmann-json3-dev libeigen3-dev libfmt-dev)
+test_packages=(doctest-dev python3)
+
+is_installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
+
+require_packages() {
+  local missing=() name as_root=()
+  for name in "$@"; do is_installed "$name" || missing+=("$name"); done
+  [ ${#missing[@]} -eq 0 ] && return
+  if ! command -v apt-get >/dev/null; then
+    echo "error: needs Debian 12 or Ubuntu 22.04 or newer; elsewhere install the equivalents of: ${missing[*]}" >&2
+    exit 1
+  fi
+  if [ "$(id -u)" -ne 0 ]; then
+    # Asks for a password only where somebody can type one.
+    if sudo -n true 2>/dev/null || { [ -t 0 ] && command -v sudo >/dev/null; }; then
+      as_root=(sudo)
+    else
+      echo "error: missing packages and no right to install them; ask for: apt-get install ${missing[*]}" >&2
+      exit 1
+    fi
+  fi
+  echo "installing: ${missing[*]}" >&2
+  local log
+  log=$(mktemp)
+  if ! { "${as_root[@]}" apt-get update && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+         apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    echo "error: apt could not install: ${missing[*]} (whole log: $log)" >&2
+    exit 1
+  fi
+  rm -f "$log"
+}
+
+# build PRESET TARGET...: quiet when it works, the compiler's words when it does not.
+build() {
+  local preset=$1 log
+  shift
+  log=$(mktemp)
+  if [ ! -f "build/$preset/build.ninja" ]; then
+    cmake --preset "$preset" >"$log" 2>&1 || { cat "$log" >&2; echo "error: cmake could not configure" >&2; exit 1; }
+    echo "building Hourglass ($preset); the first time takes a few minutes" >&2
+  fi
+  cmake --build --preset "$preset" --target "$@" >"$log" 2>&1 || { cat "$log" >&2; echo "error: the build failed" >&2; exit 1; }
+  rm -f "$log"
+}
