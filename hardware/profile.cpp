@@ -1,0 +1,144 @@
+#include "hardware/profile.h"
+
+#include <fmt/format.h>
+
+#include "base/units.h"
+
+namespace hourglass::hardware {
+
+namespace {
+
+using base::Fields;
+using base::micro;
+
+Provenance read_provenance(Fields& fields) {
+  static const std::vector<std::string> names = {"measured", "fitted", "transferred", "assumed"};
+  const std::string origin = fields.choice("origin", names);
+  Provenance provenance;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (origin == names[i]) provenance.origin = static_cast<Origin>(i);
+  }
+  provenance.source = fields.text("source");
+  if (provenance.source.empty()) fields.fail("source", "the citation is empty", "say where the figures come from");
+  return provenance;
+}
+
+double efficiency(Fields& fields, const std::string& key) { return fields.number(key, 1e-4, 2.0); }
+double slowdown(Fields& fields, const std::string& key) { return fields.number(key, 0.5, 100.0); }
+double microseconds(Fields& fields, const std::string& key) { return fields.number(key, 0.0, 1e6) * micro; }
+
+GemmClass read_gemm(Fields fields) {
+  GemmClass out;
+  out.main_loop_efficiency = efficiency(fields, "main_loop_efficiency");
+  out.operand_elements = fields.number("operand_elements", 0.0, 1024.0);
+  out.tile_overhead_s = microseconds(fields, "tile_overhead_us");
+  out.launch_s = microseconds(fields, "launch_us");
+  out.weight_gradient_slowdown = slowdown(fields, "weight_gradient_slowdown");
+  out.provenance = read_provenance(fields);
+  fields.finish();
+  return out;
+}
+
+AttentionClass read_attention(Fields fields) {
+  AttentionClass out;
+  out.forward_efficiency = efficiency(fields, "forward_efficiency");
+  out.backward_efficiency = efficiency(fields, "backward_efficiency");
+  out.half_length = fields.number("half_length", 0.0, 1e5);
+  out.launch_s = microseconds(fields, "launch_us");
+  out.provenance = read_provenance(fields);
+  fields.finish();
+  return out;
+}
+
+MemoryClass read_memory(Fields fields) {
+  MemoryClass out;
+  out.efficiency = efficiency(fields, "efficiency");
+  out.launch_s = microseconds(fields, "launch_us");
+  out.provenance = read_provenance(fields);
+  fields.finish();
+  return out;
+}
+
+LinkClass read_link(Fields fields) {
+  LinkClass out;
+  out.efficiency = efficiency(fields, "efficiency");
+  out.startup_s = microseconds(fields, "startup_us");
+  out.step_s = microseconds(fields, "step_us");
+  out.provenance = read_provenance(fields);
+  fields.finish();
+  return out;
+}
+
+InSitu read_in_situ(Fields fields) {
+  InSitu out;
+  out.gemm_slowdown = slowdown(fields, "gemm_slowdown");
+  out.grouped_gemm_slowdown = slowdown(fields, "grouped_gemm_slowdown");
+  out.attention_slowdown = slowdown(fields, "attention_slowdown");
+  out.memory_slowdown = slowdown(fields, "memory_slowdown");
+  out.dispatch_slowdown = slowdown(fields, "dispatch_slowdown");
+  out.combine_slowdown = slowdown(fields, "combine_slowdown");
+  out.skew_s = microseconds(fields, "skew_us");
+  out.provenance = read_provenance(fields);
+  fields.finish();
+  return out;
+}
+
+}  // namespace
+
+const char* name_of(Origin origin) {
+  switch (origin) {
+    case Origin::measured: return "measured";
+    case Origin::fitted: return "fitted";
+    case Origin::transferred: return "transferred";
+    case Origin::assumed: return "assumed";
+  }
+  return "";
+}
+
+Profile read_profile(const base::Json& document, const std::string& file) {
+  Fields fields(document, file);
+  Profile profile;
+  profile.name = fields.text("name");
+  profile.gpu = fields.text("gpu");
+  profile.gemm_bf16 = read_gemm(fields.object("gemm_bf16"));
+  profile.gemm_fp8 = fields.has("gemm_fp8") ? read_gemm(fields.object("gemm_fp8")) : GemmClass{};
+  profile.grouped_gemm_bf16 = read_gemm(fields.object("grouped_gemm_bf16"));
+  profile.grouped_gemm_fp8 = fields.has("grouped_gemm_fp8") ? read_gemm(fields.object("grouped_gemm_fp8")) : GemmClass{};
+  profile.attention = read_attention(fields.object("attention"));
+  profile.norm = read_memory(fields.object("norm"));
+  profile.rotary = read_memory(fields.object("rotary"));
+  profile.activation = read_memory(fields.object("activation"));
+  profile.cast = read_memory(fields.object("cast"));
+  profile.permute = read_memory(fields.object("permute"));
+  profile.elementwise = read_memory(fields.object("elementwise"));
+  profile.optimizer = read_memory(fields.object("optimizer"));
+  profile.nvlink = read_link(fields.object("nvlink"));
+  profile.rdma = read_link(fields.object("rdma"));
+  profile.moe_nvlink = read_link(fields.object("moe_nvlink"));
+  profile.moe_rdma = read_link(fields.object("moe_rdma"));
+  profile.in_situ = read_in_situ(fields.object("in_situ"));
+  fields.finish();
+  return profile;
+}
+
+std::vector<ClassOrigin> origins(const Profile& p) {
+  return {{"gemm_bf16", p.gemm_bf16.provenance},
+          {"gemm_fp8", p.gemm_fp8.provenance},
+          {"grouped_gemm_bf16", p.grouped_gemm_bf16.provenance},
+          {"grouped_gemm_fp8", p.grouped_gemm_fp8.provenance},
+          {"attention", p.attention.provenance},
+          {"norm", p.norm.provenance},
+          {"rotary", p.rotary.provenance},
+          {"activation", p.activation.provenance},
+          {"cast", p.cast.provenance},
+          {"permute", p.permute.provenance},
+          {"elementwise", p.elementwise.provenance},
+          {"optimizer", p.optimizer.provenance},
+          {"nvlink", p.nvlink.provenance},
+          {"rdma", p.rdma.provenance},
+          {"moe_nvlink", p.moe_nvlink.provenance},
+          {"moe_rdma", p.moe_rdma.provenance},
+          {"in_situ", p.in_situ.provenance}};
+}
+
+}  // namespace hourglass::hardware

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+
+namespace hourglass::hardware {
+
+// How far real kernels stay from the data sheet, per operator class: read from configs/profiles/*.json, fitted from
+// measurements. A profile knows nothing of models or schedules. Each class states its origin and source.
+enum class Origin : std::uint8_t { measured, fitted, transferred, assumed };
+const char* name_of(Origin origin);
+
+struct Provenance {
+  Origin origin = Origin::assumed;
+  std::string source;
+};
+
+// One GEMM kernel family (compute_cost.h has the formula).
+struct GemmClass {
+  double main_loop_efficiency = 0.0;  // of the tensor-core peak, for an infinitely large tile
+  double operand_elements = 0.0;      // h: a tile a x b runs at main_loop_efficiency / (1 + h (1/a + 1/b))
+  double tile_overhead_s = 0.0;       // prologue and epilogue of one tile on one SM
+  double launch_s = 0.0;
+  double weight_gradient_slowdown = 1.0;  // accumulation into FP32 gradients, transposed operands
+  Provenance provenance;
+};
+
+struct AttentionClass {
+  double forward_efficiency = 0.0;   // of the BF16 peak, on the FLOPs computed (causal: half)
+  double backward_efficiency = 0.0;
+  double half_length = 0.0;          // h: rate is efficiency / (1 + h / kv_length)
+  double launch_s = 0.0;
+  Provenance provenance;
+};
+
+// Memory-bound kernels: launch + bytes / (efficiency * HBM peak).
+struct MemoryClass {
+  double efficiency = 0.0;
+  double launch_s = 0.0;
+  Provenance provenance;
+};
+
+// One tier of the network: startup + bytes / (efficiency * link peak); collectives pay `step_s` each algorithmic step.
+struct LinkClass {
+  double efficiency = 0.0;
+  double startup_s = 0.0;
+  double step_s = 0.0;
+  Provenance provenance;
+};
+
+// What changes when communication kernels run beside computation on the same GPU (beyond the SMs they hold).
+struct InSitu {
+  double gemm_slowdown = 1.0;
+  double grouped_gemm_slowdown = 1.0;
+  double attention_slowdown = 1.0;  // attention kernels are not limited to the remaining SMs: this is the whole effect
+  double memory_slowdown = 1.0;     // likewise
+  double dispatch_slowdown = 1.0;
+  double combine_slowdown = 1.0;
+  double skew_s = 0.0;              // waiting for slower peers before each dispatch or combine
+  Provenance provenance;
+};
+
+struct Profile {
+  std::string name;
+  std::string gpu;
+  GemmClass gemm_bf16, gemm_fp8, grouped_gemm_bf16, grouped_gemm_fp8;
+  AttentionClass attention;
+  MemoryClass norm, rotary, activation, cast, permute, elementwise, optimizer;
+  LinkClass nvlink, rdma;           // rings and point-to-point (NCCL)
+  LinkClass moe_nvlink, moe_rdma;   // dispatch and combine kernels (DeepEP)
+  InSitu in_situ;
+};
+
+Profile read_profile(const base::Json& document, const std::string& file);
+
+// Every class with its origin and source, in file order, for `--explain`.
+struct ClassOrigin {
+  std::string name;
+  Provenance provenance;
+};
+std::vector<ClassOrigin> origins(const Profile& profile);
+
+}  // namespace hourglass::hardware
