@@ -35,8 +35,8 @@ Cluster read_cluster(const base::Json& document, const std::string& file) {
   cluster.gpus = fields.integer("gpus", 1, 10'000'000);
   cluster.price_per_gpu_hour = fields.number("price_USD_per_gpu_hour", 0.0, 1e6);
   cluster.profile = fields.text("profile");
-  require_sources(fields, {"sms", "bf16_TFLOPS", "fp8_TFLOPS", "memory_GiB", "memory_GBps", "gpus_per_node", "nvlink_GBps",
-                           "nic_GBps", "gpus", "price_USD_per_gpu_hour"});
+  require_sources(fields, {"sms", "bf16_TFLOPS", "fp8_TFLOPS", "memory_GiB", "memory_GBps", "gpus_per_node",
+                           "nvlink_GBps", "nic_GBps", "gpus", "price_USD_per_gpu_hour"});
   fields.finish();
   return cluster;
 }

@@ -18,11 +18,11 @@ struct Cluster {
   double memory_bytes = 0.0;      // HBM a GPU
   double memory_bandwidth = 0.0;  // HBM peak, bytes/s
   std::int64_t gpus_per_node = 0;
-  double nvlink_bandwidth = 0.0;  // a GPU, one direction, peak, bytes/s
-  double nic_bandwidth = 0.0;     // a GPU's share of the node's NICs, one direction, peak, bytes/s
-  std::int64_t gpus = 0;          // how many there are; a plan may use fewer
+  double nvlink_bandwidth = 0.0;    // a GPU, one direction, peak, bytes/s
+  double nic_bandwidth = 0.0;       // a GPU's share of the node's NICs, one direction, peak, bytes/s
+  std::int64_t gpus = 0;            // how many there are; a plan may use fewer
   double price_per_gpu_hour = 0.0;  // USD
-  std::string profile;            // the profile measured on this GPU, a name under configs/profiles
+  std::string profile;              // the profile measured on this GPU, a name under configs/profiles
 };
 
 // `document` is a parsed configs/clusters/*.json; `file` is named in errors.

@@ -1,16 +1,16 @@
 // Time of one kernel: the larger of what the tensor cores and what HBM need, plus the launch.
 //
 // GEMM. A kernel cuts the output [m, n] in tiles of a x b and gives each SM whole tiles; with S SMs they run in
-// ceil(tiles / S) waves, so the last wave may be nearly empty (wave quantisation) and a tile may hang over the edge of the
-// matrix (tile quantisation). One tile costs
+// ceil(tiles / S) waves, so the last wave may be nearly empty (wave quantisation) and a tile may hang over the edge of
+// the matrix (tile quantisation). One tile costs
 //     2 a b ceil(k/128) 128 / (P/S0 * e(a, b)) + overhead,     e(a, b) = e0 / (1 + h (1/a + 1/b))
-// where P/S0 is the peak of one SM, e0 the main-loop efficiency, and h the price of loading operands: a small tile loads
-// more bytes a FLOP. Prologue and epilogue do not shrink with k: that is why k = 512 is slow. The tile is the one that
-// costs least, as library heuristics choose it (DeepGEMM's sm90 heuristics enumerate the same candidates). HBM bounds
-// from below: each operand and the result once.
+// where P/S0 is the peak of one SM, e0 the main-loop efficiency, and h the price of loading operands: a small tile
+// loads more bytes a FLOP. Prologue and epilogue do not shrink with k: that is why k = 512 is slow. The tile is the one
+// that costs least, as library heuristics choose it (DeepGEMM's sm90 heuristics enumerate the same candidates). HBM
+// bounds from below: each operand and the result once.
 //
-// Attention. FLOPs that are computed over an achieved rate; rows shorter than h do not amortise their start (FlashAttention-3,
-// arXiv 2407.08608, shows the same shape of curve).
+// Attention. FLOPs that are computed over an achieved rate; rows shorter than h do not amortise their start
+// (FlashAttention-3, arXiv 2407.08608, shows the same shape of curve).
 //
 // Limits: no clock model beyond the fitted efficiency, no split-k, no L2 hits between kernels.
 #include "hardware/compute_cost.h"
@@ -47,8 +47,8 @@ double best_tiling_seconds(const GemmShape& shape, const GemmClass& kernel, doub
       if (a * b > largest_tile) continue;
       const std::int64_t waves = ceil_div(shape.groups * ceil_div(shape.m, a) * ceil_div(shape.n, b), sms);
       const auto height = static_cast<double>(a), width = static_cast<double>(b);
-      const double rate = flops_per_sm * kernel.main_loop_efficiency /
-                          (1.0 + kernel.operand_elements * (1.0 / height + 1.0 / width));
+      const double rate =
+          flops_per_sm * kernel.main_loop_efficiency / (1.0 + kernel.operand_elements * (1.0 / height + 1.0 / width));
       best = std::min(best, static_cast<double>(waves) * (2.0 * height * width * k / rate + kernel.tile_overhead_s));
     }
   }

@@ -20,6 +20,7 @@ Provenance read_provenance(Fields& fields) {
   }
   provenance.source = fields.text("source");
   if (provenance.source.empty()) fields.fail("source", "the citation is empty", "say where the figures come from");
+  provenance.relative_error = fields.number("relative_error", 0.0, 2.0);
   return provenance;
 }
 
@@ -87,10 +88,14 @@ InSitu read_in_situ(Fields fields) {
 
 const char* name_of(Origin origin) {
   switch (origin) {
-    case Origin::measured: return "measured";
-    case Origin::fitted: return "fitted";
-    case Origin::transferred: return "transferred";
-    case Origin::assumed: return "assumed";
+    case Origin::measured:
+      return "measured";
+    case Origin::fitted:
+      return "fitted";
+    case Origin::transferred:
+      return "transferred";
+    case Origin::assumed:
+      return "assumed";
   }
   return "";
 }
@@ -103,7 +108,8 @@ Profile read_profile(const base::Json& document, const std::string& file) {
   profile.gemm_bf16 = read_gemm(fields.object("gemm_bf16"));
   profile.gemm_fp8 = fields.has("gemm_fp8") ? read_gemm(fields.object("gemm_fp8")) : GemmClass{};
   profile.grouped_gemm_bf16 = read_gemm(fields.object("grouped_gemm_bf16"));
-  profile.grouped_gemm_fp8 = fields.has("grouped_gemm_fp8") ? read_gemm(fields.object("grouped_gemm_fp8")) : GemmClass{};
+  profile.grouped_gemm_fp8 =
+      fields.has("grouped_gemm_fp8") ? read_gemm(fields.object("grouped_gemm_fp8")) : GemmClass{};
   profile.attention = read_attention(fields.object("attention"));
   profile.norm = read_memory(fields.object("norm"));
   profile.rotary = read_memory(fields.object("rotary"));
@@ -121,24 +127,72 @@ Profile read_profile(const base::Json& document, const std::string& file) {
   return profile;
 }
 
-std::vector<ClassOrigin> origins(const Profile& p) {
-  return {{"gemm_bf16", p.gemm_bf16.provenance},
-          {"gemm_fp8", p.gemm_fp8.provenance},
-          {"grouped_gemm_bf16", p.grouped_gemm_bf16.provenance},
-          {"grouped_gemm_fp8", p.grouped_gemm_fp8.provenance},
-          {"attention", p.attention.provenance},
-          {"norm", p.norm.provenance},
-          {"rotary", p.rotary.provenance},
-          {"activation", p.activation.provenance},
-          {"cast", p.cast.provenance},
-          {"permute", p.permute.provenance},
-          {"elementwise", p.elementwise.provenance},
-          {"optimizer", p.optimizer.provenance},
-          {"nvlink", p.nvlink.provenance},
-          {"rdma", p.rdma.provenance},
-          {"moe_nvlink", p.moe_nvlink.provenance},
-          {"moe_rdma", p.moe_rdma.provenance},
-          {"in_situ", p.in_situ.provenance}};
+namespace {
+
+void slow(GemmClass& kernel, double factor) {
+  kernel.main_loop_efficiency /= factor;
+  kernel.tile_overhead_s *= factor;
+  kernel.launch_s *= factor;
+}
+void slow(AttentionClass& kernel, double factor) {
+  kernel.forward_efficiency /= factor;
+  kernel.backward_efficiency /= factor;
+  kernel.launch_s *= factor;
+}
+void slow(MemoryClass& kernel, double factor) {
+  kernel.efficiency /= factor;
+  kernel.launch_s *= factor;
+}
+void slow(LinkClass& link, double factor) {
+  link.efficiency /= factor;
+  link.startup_s *= factor;
+  link.step_s *= factor;
+}
+void slow(InSitu& in_situ, double factor) {
+  for (double* slowdown :
+       {&in_situ.gemm_slowdown, &in_situ.grouped_gemm_slowdown, &in_situ.attention_slowdown, &in_situ.memory_slowdown,
+        &in_situ.dispatch_slowdown, &in_situ.combine_slowdown, &in_situ.skew_s}) {
+    *slowdown *= factor;
+  }
+}
+
+// Calls visit(name, class) for every class, in file order: the one list of what a profile holds.
+template <class AnyProfile, class Visitor>
+void for_each_class(AnyProfile& p, const Visitor& visit) {
+  visit("gemm_bf16", p.gemm_bf16);
+  visit("gemm_fp8", p.gemm_fp8);
+  visit("grouped_gemm_bf16", p.grouped_gemm_bf16);
+  visit("grouped_gemm_fp8", p.grouped_gemm_fp8);
+  visit("attention", p.attention);
+  visit("norm", p.norm);
+  visit("rotary", p.rotary);
+  visit("activation", p.activation);
+  visit("cast", p.cast);
+  visit("permute", p.permute);
+  visit("elementwise", p.elementwise);
+  visit("optimizer", p.optimizer);
+  visit("nvlink", p.nvlink);
+  visit("rdma", p.rdma);
+  visit("moe_nvlink", p.moe_nvlink);
+  visit("moe_rdma", p.moe_rdma);
+  visit("in_situ", p.in_situ);
+}
+
+}  // namespace
+
+std::vector<ClassOrigin> origins(const Profile& profile) {
+  std::vector<ClassOrigin> all;
+  for_each_class(profile, [&](const char* name, const auto& kernel) {
+    if (!kernel.provenance.source.empty()) all.push_back({name, kernel.provenance});  // FP8 may be absent
+  });
+  return all;
+}
+
+Profile slowed(Profile profile, const std::string& name, double factor) {
+  for_each_class(profile, [&](const char* each, auto& kernel) {
+    if (name == each) slow(kernel, factor);
+  });
+  return profile;
 }
 
 }  // namespace hourglass::hardware

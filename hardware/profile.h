@@ -15,6 +15,9 @@ const char* name_of(Origin origin);
 struct Provenance {
   Origin origin = Origin::assumed;
   std::string source;
+  // One standard deviation of the class's cost as a whole, relative: how wrong a sum over its kernels may be. The
+  // planner's range comes from it.
+  double relative_error = 0.0;
 };
 
 // One GEMM kernel family (compute_cost.h has the formula).
@@ -28,9 +31,9 @@ struct GemmClass {
 };
 
 struct AttentionClass {
-  double forward_efficiency = 0.0;   // of the BF16 peak, on the FLOPs computed (causal: half)
+  double forward_efficiency = 0.0;  // of the BF16 peak, on the FLOPs computed (causal: half)
   double backward_efficiency = 0.0;
-  double half_length = 0.0;          // h: rate is efficiency / (1 + h / kv_length)
+  double half_length = 0.0;  // h: rate is efficiency / (1 + h / kv_length)
   double launch_s = 0.0;
   Provenance provenance;
 };
@@ -58,7 +61,7 @@ struct InSitu {
   double memory_slowdown = 1.0;     // likewise
   double dispatch_slowdown = 1.0;
   double combine_slowdown = 1.0;
-  double skew_s = 0.0;              // waiting for slower peers before each dispatch or combine
+  double skew_s = 0.0;  // waiting for slower peers before each dispatch or combine
   Provenance provenance;
 };
 
@@ -68,8 +71,8 @@ struct Profile {
   GemmClass gemm_bf16, gemm_fp8, grouped_gemm_bf16, grouped_gemm_fp8;
   AttentionClass attention;
   MemoryClass norm, rotary, activation, cast, permute, elementwise, optimizer;
-  LinkClass nvlink, rdma;           // rings and point-to-point (NCCL)
-  LinkClass moe_nvlink, moe_rdma;   // dispatch and combine kernels (DeepEP)
+  LinkClass nvlink, rdma;          // rings and point-to-point (NCCL)
+  LinkClass moe_nvlink, moe_rdma;  // dispatch and combine kernels (DeepEP)
   InSitu in_situ;
 };
 
@@ -81,5 +84,8 @@ struct ClassOrigin {
   Provenance provenance;
 };
 std::vector<ClassOrigin> origins(const Profile& profile);
+
+// The profile with one class, by its name in `origins`, `factor` times as slow.
+Profile slowed(Profile profile, const std::string& name, double factor);
 
 }  // namespace hourglass::hardware
