@@ -1,0 +1,245 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <functional>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "model/counts.h"
+#include "model/spec.h"
+
+using namespace hourglass;
+using base::Json;
+using model::AttentionKind;
+using model::LayerKind;
+using model::ModelSpec;
+using model::RouterScore;
+
+namespace {
+
+const std::string folder = std::string(HOURGLASS_SOURCE_DIR) + "/configs/models/";
+
+std::vector<std::string> shipped() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() == ".json") names.push_back(entry.path().stem().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Json document(const std::string& name) { return base::load_json(folder + name + ".json").value; }
+ModelSpec shipped_model(const std::string& name) { return model::read_model(folder + name + ".json"); }
+
+std::int64_t dense_layers(const ModelSpec& spec) { return std::count(spec.layers.begin(), spec.layers.end(), LayerKind::dense); }
+
+std::string message_of(const Json& json) {
+  try {
+    model::model_from_json(json, "f.json", "f");
+  } catch (const base::Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+struct Bad {
+  const char* what;
+  const char* config;
+  const char* key;       // named by the error
+  const char* says;      // part of the message
+  std::function<void(Json&)> break_it;
+};
+
+std::function<void(Json&)> set(const char* key, const Json& value) {
+  return [=](Json& json) { json[key] = value; };
+}
+std::function<void(Json&)> erase(const char* key) {
+  return [=](Json& json) { json.erase(key); };
+}
+
+// What a careless hand, or a malicious one, puts where a value was.
+Json odd_value(base::Random& random) {
+  static const std::vector<Json> values = {nullptr, true, false, "text", "", 0, 1, -1, 3, 0.5, -1e30, 1e30, 1e300, 65536,
+                                           std::int64_t{1} << 53, std::int64_t{1} << 62, ~std::uint64_t{0},
+                                           Json::array(), Json::array({1, -2, "x"}), Json::object(), Json::object({{"hidden_size", 1}}),
+                                           Json::array({Json::array({Json::object()})})};
+  return values[random.below(values.size())];
+}
+
+void mutate(Json& json, base::Random& random) {
+  if (json.empty()) return;
+  auto at = json.begin();
+  std::advance(at, static_cast<std::ptrdiff_t>(random.below(json.size())));
+  const std::string key = at.key();
+  switch (random.below(6)) {
+    case 0: json.erase(key); break;
+    case 1: json[key] = odd_value(random); break;
+    case 2:
+      if (at->is_number()) json[key] = -at->get<double>();
+      break;
+    case 3:
+      if (at->is_number()) json[key] = at->get<double>() * std::pow(10.0, random.uniform(-3.0, 25.0));
+      break;
+    case 4: json[key] = Json::object({{key, *at}}); break;
+    case 5: json[key + "s"] = odd_value(random); break;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("every shipped model reads, with at least one layer and an even head") {
+  CHECK(shipped().size() >= 12);
+  for (const std::string& name : shipped()) {
+    CAPTURE(name);
+    const ModelSpec spec = shipped_model(name);
+    CHECK(spec.name == name);
+    CHECK(spec.layer_count() >= 32);
+    CHECK(spec.attention.qk_head_dim % 2 == 0);
+    CHECK_FALSE(spec.tied_embeddings);
+  }
+}
+
+TEST_CASE("DeepSeek-V3: latent attention, 61 layers of which 3 dense, 4 of 8 groups, sigmoid scores with a bias") {
+  const ModelSpec spec = shipped_model("deepseek-v3");
+  CHECK(spec.attention.kind == AttentionKind::mla);
+  CHECK(spec.attention.q_lora_rank == 1536);
+  CHECK(spec.attention.kv_lora_rank == 512);
+  CHECK(spec.attention.qk_nope_head_dim == 128);
+  CHECK(spec.attention.qk_rope_head_dim == 64);
+  CHECK(spec.attention.qk_head_dim == 192);
+  CHECK(spec.attention.v_head_dim == 128);
+  CHECK(spec.layer_count() == 61);
+  CHECK(dense_layers(spec) == 3);
+  CHECK(spec.layers[2] == LayerKind::dense);
+  CHECK(spec.layers[3] == LayerKind::moe);
+  CHECK(spec.moe.groups == 8);
+  CHECK(spec.moe.groups_per_token == 4);
+  CHECK(spec.moe.shared_intermediate == 2048);
+  CHECK(spec.moe.score == RouterScore::sigmoid);
+  CHECK(spec.moe.correction_bias);
+  CHECK(spec.mtp_modules == 1);
+}
+
+TEST_CASE("families differ where their classes do") {
+  const ModelSpec v2 = shipped_model("deepseek-v2"), qwen3 = shipped_model("qwen3-235b-a22b"), glm = shipped_model("glm-4.5"),
+                  mixtral = shipped_model("mixtral-8x7b"), qwen2 = shipped_model("qwen2.5-72b"), llama = shipped_model("llama-3.1-8b");
+  CHECK(v2.moe.groups_per_token == 3);
+  CHECK(v2.moe.score == RouterScore::softmax);
+  CHECK_FALSE(v2.moe.correction_bias);
+  CHECK(v2.moe.shared_intermediate == 2 * 1536);
+  CHECK(qwen3.attention.qk_norm);
+  CHECK_FALSE(qwen3.attention.qkv_bias);
+  CHECK(qwen3.moe.routed_experts == 128);
+  CHECK(qwen3.moe.shared_intermediate == 0);
+  CHECK(dense_layers(qwen3) == 0);
+  CHECK(glm.attention.qk_norm);
+  CHECK(glm.attention.qkv_bias);
+  CHECK_FALSE(glm.attention.output_bias);
+  CHECK(dense_layers(glm) == 3);
+  CHECK(glm.layers[3] == LayerKind::moe);
+  CHECK(mixtral.moe.expert_intermediate == 14336);
+  CHECK(mixtral.moe.experts_per_token == 2);
+  CHECK(dense_layers(mixtral) == 0);
+  CHECK(qwen2.attention.qkv_bias);
+  CHECK_FALSE(qwen2.attention.output_bias);
+  CHECK(llama.attention.kv_heads == 8);
+  CHECK(llama.attention.qk_head_dim == 128);
+  CHECK(llama.moe.routed_experts == 0);
+}
+
+TEST_CASE("a text model wrapped in text_config is unwrapped; sparse steps and dense exceptions of Qwen are obeyed") {
+  const Json wrapped = Json::object({{"model_type", "kimi_vl"}, {"text_config", document("kimi-k2")}});
+  CHECK(model::model_from_json(wrapped, "f.json", "f").moe.routed_experts == 384);
+  Json qwen = document("qwen3-30b-a3b");
+  qwen["decoder_sparse_step"] = 2;
+  qwen["mlp_only_layers"] = {1, 3};
+  const ModelSpec spec = model::model_from_json(qwen, "f.json", "f");
+  CHECK(spec.layers[0] == LayerKind::dense);  // Qwen counts layers from 1
+  CHECK(spec.layers[1] == LayerKind::dense);
+  CHECK(spec.layers[5] == LayerKind::moe);
+  CHECK(dense_layers(spec) == 24 + 2);
+}
+
+TEST_CASE("a bad configuration is refused on one line that names the file and the key") {
+  const char* v3 = "deepseek-v3";
+  const char* qwen = "qwen3-235b-a22b";
+  const char* llama = "llama-3.1-8b";
+  const std::vector<Bad> table = {
+      {"missing size", v3, "hidden_size", "is missing", erase("hidden_size")},
+      {"null size", v3, "max_position_embeddings", "", set("max_position_embeddings", nullptr)},
+      {"unknown family", v3, "model_type", "did you mean 'deepseek_v3'?", set("model_type", "deepseek_v33")},
+      {"family not a string", v3, "model_type", "expected a string", set("model_type", 3)},
+      {"negative layers", v3, "num_hidden_layers", "out of range", set("num_hidden_layers", -61)},
+      {"half a layer", v3, "num_hidden_layers", "whole number", set("num_hidden_layers", 60.5)},
+      {"a billion layers", v3, "num_hidden_layers", "out of range", set("num_hidden_layers", 1000000000)},
+      {"string for a number", v3, "hidden_size", "found a string", set("hidden_size", "7168")},
+      {"no experts", v3, "n_routed_experts", "out of range", set("n_routed_experts", 0)},
+      {"absent expert count", "mixtral-8x7b", "n_routed_experts", "is missing", erase("num_local_experts")},
+      {"more experts a token than there are", qwen, "num_experts_per_tok", "129 of 128", set("num_experts_per_tok", 129)},
+      {"more experts a token than its groups hold", v3, "num_experts_per_tok", "in 4 of 8 groups", set("num_experts_per_tok", 129)},
+      {"a chosen group too small for top 8", v3, "num_experts_per_tok", "in 1 of 64 groups",
+       [](Json& json) { json["n_group"] = 64, json["topk_group"] = 1; }},
+      {"groups that do not divide the experts", v3, "n_group", "equal groups", set("n_group", 7)},
+      {"more groups a token than there are", v3, "topk_group", "9 of 8", set("topk_group", 9)},
+      {"no group a token", v3, "topk_group", "out of range", set("topk_group", 0)},
+      {"two expert counts", v3, "num_experts", "another name", set("num_experts", 128)},
+      {"uneven key-value heads", qwen, "num_key_value_heads", "evenly", set("num_key_value_heads", 5)},
+      {"grouped latent attention", v3, "num_key_value_heads", "latent attention", set("num_key_value_heads", 8)},
+      {"empty head", qwen, "head_dim", "out of range", set("head_dim", 0)},
+      {"odd head", qwen, "head_dim", "in pairs", set("head_dim", 127)},
+      {"heads that do not divide the hidden size", llama, "num_attention_heads", "split over", set("hidden_size", 4100)},
+      {"odd rotary width", v3, "qk_rope_head_dim", "in pairs", set("qk_rope_head_dim", 63)},
+      {"huge vocabulary", llama, "vocab_size", "out of range", set("vocab_size", 1e15)},
+      {"huge width", llama, "intermediate_size", "out of range", set("intermediate_size", ~std::uint64_t{0})},
+      {"dense layer that does not exist", qwen, "mlp_only_layers", "out of range", set("mlp_only_layers", {0, 94})},
+      {"dense layers not a list", qwen, "mlp_only_layers", "expected a list", set("mlp_only_layers", 3)},
+      {"more dense layers than layers", v3, "first_k_dense_replace", "out of range", set("first_k_dense_replace", 62)},
+      {"no layer with experts", v3, "first_k_dense_replace", "none of 61", set("first_k_dense_replace", 61)},
+      {"every zeroth layer sparse", qwen, "decoder_sparse_step", "out of range", set("decoder_sparse_step", 0)},
+      {"unknown score", v3, "scoring_func", "did you mean 'sigmoid'?", set("scoring_func", "sigmiod")},
+      {"word for a flag", v3, "attention_bias", "true or false", set("attention_bias", "yes")},
+      {"negative prediction depth", v3, "num_nextn_predict_layers", "out of range", set("num_nextn_predict_layers", -1)},
+  };
+  CHECK(message_of(Json::array()) == "f.json: expected an object, found a list");
+  for (const Bad& bad : table) {
+    CAPTURE(bad.what);
+    Json json = document(bad.config);
+    bad.break_it(json);
+    const std::string message = message_of(json);
+    CAPTURE(message);
+    CHECK(message.starts_with("f.json /"));
+    CHECK(message.find(bad.key) != std::string::npos);
+    CHECK(message.find(bad.says) != std::string::npos);
+    CHECK(message.find('\n') == std::string::npos);
+  }
+}
+
+TEST_CASE("fuzz: a mutated configuration is a model with countable parameters or an Error, never anything else") {
+  base::Random random(3);
+  int read = 0, refused = 0;
+  for (const std::string& name : shipped()) {
+    const Json original = document(name);
+    for (int round = 0; round < 500; ++round) {
+      Json json = original;
+      for (std::uint64_t edits = 1 + random.below(3); edits > 0; --edits) mutate(json, random);
+      if (random.below(8) == 0) json = Json::object({{"model_type", odd_value(random)}, {"text_config", json}});
+      CAPTURE(json.dump());
+      try {
+        const ModelSpec spec = model::model_from_json(json, "f.json", "f");
+        ++read;
+        const double total = model::total_parameters(spec), activated = model::activated_parameters(spec);
+        const bool sound = std::isfinite(total) && activated > 0.0 && activated <= total && model::kv_cache_bytes_per_token(spec) > 0.0;
+        CHECK(sound);
+      } catch (const base::Error& e) {
+        ++refused;
+        const std::string message = e.what();
+        const bool one_line_with_file = message.starts_with("f.json") && message.find('\n') == std::string::npos;
+        CHECK(one_line_with_file);
+      }
+    }
+  }
+  CHECK(read > 1000);
+  CHECK(refused > 1000);
+}
