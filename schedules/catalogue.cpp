@@ -1,0 +1,90 @@
+// The catalogue: one line per schedule. Papers:
+//   gpipe                         Huang et al., GPipe, arXiv 1811.06965
+//   1f1b                          Narayanan et al., PipeDream-Flush, arXiv 2006.09503
+//   interleaved-1f1b              Narayanan et al., Megatron-LM, arXiv 2104.04473
+//   looped-bfs                    Lamy-Poirier, Breadth-First Pipeline Parallelism, arXiv 2211.05953
+//   zb-h1, zb-h2                  Qi et al., Zero Bubble Pipeline Parallelism, arXiv 2401.10241
+//   zb-v, v-half, v-min           Qi et al., Pipeline Parallelism with Controllable Memory, arXiv 2405.15362
+//   dualpipe, dualpipev           DeepSeek-AI, DeepSeek-V3, arXiv 2412.19437, and its DualPipe repository
+//   interleaved-overlap           Megatron-Core's combined 1F1B with expert-parallel overlap
+#include "schedules/catalogue.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "schedules/generators.h"
+
+namespace hourglass::schedules {
+
+namespace {
+
+constexpr int most_ranks = 1024;
+constexpr int most_chunks = 64;
+constexpr int most_micro_batches = 1'000'000;
+constexpr long long most_blocks = 4'000'000;  // stages x micro-batches: about 12 million actions, 240 MB
+
+void check_range(const std::string& name, const std::string& what, int value, int most) {
+  if (value >= 1 && value <= most) return;
+  throw base::Error(fmt::format("{} needs between 1 and {} {}; got {}", name, most, what, value));
+}
+
+int chosen_chunks(const CatalogueEntry& entry, int chunks) {
+  if (chunks == 0) return entry.default_chunks;
+  check_range(entry.name, "chunks a rank", chunks, most_chunks);
+  if (entry.takes_chunks || chunks == entry.default_chunks) return chunks;
+  const std::string held = entry.default_chunks == 1 ? "1 chunk" : fmt::format("{} chunks", entry.default_chunks);
+  throw base::Error(fmt::format("{} holds {} a rank; got {}", entry.name, held, chunks), "",
+                    "leave the number of chunks out, or choose an interleaved or looped schedule");
+}
+
+}  // namespace
+
+const std::vector<CatalogueEntry>& catalogue() {
+  static const std::vector<CatalogueEntry> entries{
+      {"gpipe", gpipe, "all forwards, then all backwards"},
+      {"1f1b", one_forward_one_backward, "one forward, one backward: activations of p - r micro-batches"},
+      {"interleaved-1f1b", interleaved_1f1b, "1f1b over v looped chunks: a bubble v times smaller", 2, true},
+      {"interleaved-overlap", interleaved_overlap, "interleaved-1f1b with every steady F and BW overlapped", 2, true},
+      {"looped-bfs", looped_bfs, "breadth first over v looped chunks: gpipe with a smaller bubble", 2, true},
+      {"zb-h1", zb_h1, "1f1b with deferred weight gradients: a third of the bubble at equal memory"},
+      {"zb-h2", zb_h2, "no bubble in span, for the activations of 2p - 1 micro-batches"},
+      {"zb-v", zb_v, "V-shaped: no bubble in span at 1f1b's memory", 2},
+      {"v-half", v_half, "V-shaped: half of 1f1b's activations", 2},
+      {"v-min", v_min, "V-shaped: a third of 1f1b's activations", 2},
+      {"dualpipe", dualpipe, "fed from both ends, F and BW overlapped; two copies of the parameters", 2, false, 2},
+      {"dualpipev", dualpipev, "dualpipe cut in half: V-shaped, one copy of the parameters", 2},
+  };
+  return entries;
+}
+
+std::vector<std::string> names() {
+  std::vector<std::string> all;
+  for (const CatalogueEntry& entry : catalogue()) all.push_back(entry.name);
+  return all;
+}
+
+const CatalogueEntry& catalogue_entry(const std::string& name) {
+  const auto& entries = catalogue();
+  const auto found =
+      std::find_if(entries.begin(), entries.end(), [&](const auto& entry) { return entry.name == name; });
+  if (found != entries.end()) return *found;
+  throw base::Error(fmt::format("there is no schedule '{}'", base::printable(name)), "",
+                    base::suggestion(name, names()));
+}
+
+Schedule generate(const std::string& name, const Shape& shape) {
+  const CatalogueEntry& entry = catalogue_entry(name);
+  check_range(name, shape.ranks == 1 ? "rank" : "ranks", shape.ranks, most_ranks);
+  check_range(name, "micro-batches", shape.micro_batches, most_micro_batches);
+  const Shape chosen{shape.ranks, shape.micro_batches, chosen_chunks(entry, shape.chunks)};
+  if (1LL * chosen.ranks * chosen.micro_batches * chosen.chunks > most_blocks) {
+    throw base::Error(fmt::format("{} with {} ranks, {} chunks a rank and {} micro-batches is too large", name,
+                                  chosen.ranks, chosen.chunks, chosen.micro_batches),
+                      "", fmt::format("ranks x chunks x micro-batches may be at most {}", most_blocks));
+  }
+  return entry.generator(chosen);
+}
+
+}  // namespace hourglass::schedules
