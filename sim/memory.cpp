@@ -1,0 +1,130 @@
+// Memory of a rank over time. What does not move: BF16 parameters (each stage a rank holds; DualPipe holds two), FP32
+// main gradients, and the rank's ZeRO-1 shard of FP32 master weights and BF16 moments (DeepSeek-V3 report,
+// section 3.3.3), plus workspace, all-to-all and point-to-point buffers. What moves: activations. A micro-batch's are
+// allocated when its forward starts; its input gradient frees all but what the weight gradient needs, the weight
+// gradient (or the fused backward) frees the rest. A pair allocates before it frees.
+//
+// Limits: no allocator fragmentation, no CUDA context and library workspaces (several GiB in practice). The workspace
+// of a layer's backward pass is counted as if it were always there.
+#include "sim/memory.h"
+
+#include <algorithm>
+
+namespace hourglass::sim {
+
+namespace {
+
+constexpr double parameter_bytes = 2.0, gradient_bytes = 4.0;
+constexpr double optimizer_bytes = 8.0;  // FP32 master, two BF16 moments
+
+double dispatch_buffers(const Inputs& inputs) {
+  if (inputs.model.moe.routed_experts == 0 || inputs.plan.parallel.expert == 1) return 0.0;
+  // Receive buffers for one dispatch and one combine: every token's copies, BF16, for the balanced case.
+  const double tokens = static_cast<double>(model::local_tokens(layer_context(inputs)));
+  const double copies = static_cast<double>(inputs.model.moe.experts_per_token);
+  return 2.0 * tokens * copies * static_cast<double>(inputs.model.hidden) * 2.0;
+}
+
+double workspace(const Inputs& inputs) {
+  const model::LayerContext context = layer_context(inputs);
+  double largest = 0.0;
+  for (const model::LayerKind kind : inputs.model.layers)
+    largest = std::max(largest, model::layer_workspace(context, kind));
+  return largest;
+}
+
+Memory static_memory(const Inputs& inputs, const schedules::Schedule& schedule, const StageLayout& layout, int rank) {
+  const model::ParameterCount parameters = rank_parameters(inputs, schedule, layout, rank);
+  const model::Parallelism& p = inputs.plan.parallel;
+  const auto dense_shards = static_cast<double>(p.data * p.context * schedule.directions);
+  const auto expert_shards = static_cast<double>(p.data * p.context * p.tensor * schedule.directions) /
+                             static_cast<double>(p.expert * p.expert_tensor);
+  Memory memory;
+  memory.parameters = parameters.total() * parameter_bytes;
+  memory.gradients = parameters.total() * gradient_bytes;
+  memory.optimizer = (parameters.dense / dense_shards + parameters.expert / expert_shards) * optimizer_bytes;
+  // Two messages in flight each way.
+  memory.buffers = workspace(inputs) + dispatch_buffers(inputs) +
+                   (p.pipeline > 1 ? 4.0 * model::boundary_bytes(layer_context(inputs)) : 0.0);
+  return memory;
+}
+
+model::ActivationBytes unit_activations(const Inputs& inputs, UnitKind unit) {
+  const model::LayerContext context = layer_context(inputs);
+  switch (unit) {
+    case UnitKind::embedding:
+      return model::embedding_activations(context);
+    case UnitKind::dense_layer:
+      return model::layer_activations(context, model::LayerKind::dense);
+    case UnitKind::moe_layer:
+      return model::layer_activations(context, model::LayerKind::moe);
+    case UnitKind::mtp_projection:
+      return model::mtp_projection_activations(context);
+    case UnitKind::head:
+      return model::head_activations(context);
+  }
+  return {};
+}
+
+// What an action allocates when it begins and frees when it ends; freeing less than nothing keeps more (counts.h).
+struct Change {
+  double allocated = 0.0, freed = 0.0;
+};
+
+Change change_of(const schedules::Action& action, const std::vector<model::ActivationBytes>& stages) {
+  using schedules::Kind;
+  const model::ActivationBytes& own = stages[static_cast<std::size_t>(action.stage)];
+  switch (action.kind) {
+    case Kind::forward:
+      return {own.total, 0.0};
+    case Kind::backward_input:
+      return {0.0, own.total - own.kept_for_weight};
+    case Kind::backward_weight:
+      return {0.0, own.kept_for_weight};
+    case Kind::backward:
+      return {0.0, own.total};
+    case Kind::overlapped:
+      return {own.total, stages[static_cast<std::size_t>(action.backward_stage)].total};
+  }
+  return {};
+}
+
+}  // namespace
+
+model::ActivationBytes stage_activations(const Inputs& inputs, const StageLayout& layout, std::size_t stage) {
+  model::ActivationBytes total;
+  for (const UnitKind unit : layout.stages[stage]) {
+    const model::ActivationBytes bytes = unit_activations(inputs, unit);
+    total.total += bytes.total;
+    total.kept_for_weight += bytes.kept_for_weight;
+  }
+  return total;
+}
+
+std::vector<MemoryPeak> measure_memory(const Inputs& inputs, const schedules::Schedule& schedule,
+                                       const StageLayout& layout, const Lowered& lowered, const Timeline& timeline) {
+  std::vector<model::ActivationBytes> stages;
+  for (std::size_t s = 0; s < layout.stages.size(); ++s) stages.push_back(stage_activations(inputs, layout, s));
+  std::vector<MemoryPeak> peaks;
+  for (int rank = 0; rank < schedule.ranks; ++rank) {
+    const auto r = static_cast<std::size_t>(rank);
+    MemoryPeak peak{static_memory(inputs, schedule, layout, rank), 0};
+    double held = 0.0;
+    const auto hold = [&](double bytes, base::Time at) {
+      held += bytes;
+      if (held <= peak.memory.activations) return;
+      peak.memory.activations = held;
+      peak.at = at;
+    };
+    for (std::size_t i = 0; i < schedule.actions[r].size(); ++i) {
+      const ActionTasks& tasks = lowered.actions[r][i];
+      const Change change = change_of(schedule.actions[r][i], stages);
+      hold(change.allocated, timeline.end[tasks.begin]);
+      hold(-change.freed, timeline.start[tasks.end]);
+    }
+    peaks.push_back(peak);
+  }
+  return peaks;
+}
+
+}  // namespace hourglass::sim

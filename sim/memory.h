@@ -1,0 +1,32 @@
+#pragma once
+
+#include <vector>
+
+#include "sim/lower.h"
+#include "sim/task_graph.h"
+
+namespace hourglass::sim {
+
+// Bytes on one GPU of a pipeline rank, by purpose, at the moment of its peak.
+struct Memory {
+  double parameters = 0.0;
+  double gradients = 0.0;
+  double optimizer = 0.0;
+  double activations = 0.0;
+  double buffers = 0.0;
+  double total() const { return parameters + gradients + optimizer + activations + buffers; }
+};
+
+struct MemoryPeak {
+  Memory memory;
+  base::Time at = 0;  // when activations reach their largest
+};
+
+// Follows every micro-batch's activations through the timeline of one rank.
+std::vector<MemoryPeak> measure_memory(const Inputs& inputs, const schedules::Schedule& schedule,
+                                       const StageLayout& layout, const Lowered& lowered, const Timeline& timeline);
+
+// Activations one micro-batch leaves on a stage: whole, and what a deferred weight gradient still needs.
+model::ActivationBytes stage_activations(const Inputs& inputs, const StageLayout& layout, std::size_t stage);
+
+}  // namespace hourglass::sim

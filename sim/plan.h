@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/provenance.h"
+#include "hardware/cluster.h"
+#include "hardware/profile.h"
+#include "model/layers.h"
+#include "model/spec.h"
+
+// The four inputs of a simulation: model x plan x cluster x profile, each a small file.
+namespace hourglass::sim {
+
+// Batch size grows linearly from `first_batch` sequences to the stage's global batch over the first `tokens` tokens.
+struct BatchRamp {
+  std::int64_t first_batch = 0;
+  double tokens = 0.0;
+};
+
+// One stage of a training run: so many tokens or steps at one sequence length and batch, or hours simply given.
+struct TrainingStage {
+  std::string name;
+  double tokens = 0.0;  // 0: see steps
+  double steps = 0.0;   // 0: see gpu_hours
+  double gpu_hours = 0.0;
+  std::int64_t sequence_length = 0;
+  std::int64_t global_batch = 0;  // sequences
+  std::int64_t context_parallel = 1;
+  std::optional<BatchRamp> ramp;
+};
+
+struct Plan {
+  std::string name;
+  std::string model_file, cluster_file, profile_file;  // resolved paths; profile_file "" until the cluster names it
+  std::int64_t gpus = 0;
+  model::Parallelism parallel;
+  std::string schedule;
+  std::string small_batch_schedule;            // used where a step has too few micro-batches for `schedule`; "" refuses
+  int chunks = 0;                              // virtual stages a rank, 0: the schedule's default
+  std::vector<std::int64_t> layers_per_stage;  // empty: balanced by cost
+  model::MicroBatch micro_batch;
+  std::int64_t global_batch = 0;  // sequences a step
+  model::Precision precision = model::Precision::bf16;
+  model::Recompute recompute;
+  bool mtp = false;
+  std::int64_t communication_sms = 0;
+  bool overlap_weight_gradients = true;  // a full backward that runs alone computes W while its all-to-all is under way
+  std::vector<TrainingStage> stages;
+
+  // Micro-batches each pipeline runs in a step.
+  std::int64_t micro_batches() const { return global_batch / (parallel.data * micro_batch.sequences); }
+};
+
+struct Inputs {
+  Plan plan;
+  model::ModelSpec model;
+  hardware::Cluster cluster;
+  hardware::Profile profile;
+  base::Provenance provenance;
+};
+
+// Reads a plan and the files it names. `overrides` are --set assignments: plan.*, cluster.*, profile.*. Checks what the
+// four say together (divisibility, GPU counts) and throws base::Error naming file and path.
+Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>& overrides);
+
+// The plan with a training stage's batch, sequence length and context parallelism in place of its own.
+Plan plan_for_stage(const Plan& plan, const TrainingStage& stage, std::int64_t global_batch);
+
+// Sets data parallelism from the rest and checks every divisibility rule. `where` is named in errors.
+void complete_parallelism(Plan& plan, const model::ModelSpec& model, const hardware::Cluster& cluster,
+                          const std::string& where);
+
+}  // namespace hourglass::sim

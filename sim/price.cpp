@@ -1,0 +1,126 @@
+#include "sim/price.h"
+
+#include <algorithm>
+
+namespace hourglass::sim {
+
+namespace {
+
+using hardware::Collective;
+using hardware::MathType;
+
+// Visits every kind of operator; a new one does not compile until it is priced here.
+struct Pricer {
+  const Inputs& in;
+  const model::OperatorKind& op;
+  hardware::Conditions conditions;
+
+  static MathType math_of(model::Dtype dtype) {
+    return dtype == model::Dtype::e4m3 || dtype == model::Dtype::e5m2 ? MathType::fp8 : MathType::bf16;
+  }
+  double memory(const hardware::MemoryClass& kernel) const {
+    return hardware::memory_seconds(in.cluster, in.profile, kernel, model::bytes_read(op) + model::bytes_written(op),
+                                    conditions);
+  }
+  double collective(Collective kind, double bytes, model::Group group, std::int64_t ranks) const {
+    return hardware::collective_seconds(in.cluster, in.profile, kind, bytes, group_shape(in, group, ranks));
+  }
+  template <class AllToAll>
+  double moe(const AllToAll& a, hardware::MoeDirection direction) const {
+    if (a.expert_parallel <= 1) return 0.0;
+    const std::int64_t nodes = std::max<std::int64_t>(
+        1, a.expert_parallel / group_shape(in, model::Group::expert, a.expert_parallel).per_node);
+    // Experts are placed in order: the share of copies that stays on the sending node, or GPU, is one part in so many.
+    const auto remote = [&](std::int64_t parts) {
+      return model::expected_parts(a.routing, parts) * static_cast<double>(parts - 1) / static_cast<double>(parts);
+    };
+    const hardware::MoeTraffic traffic = {static_cast<double>(a.tokens) * a.token_bytes, remote(nodes),
+                                          remote(a.expert_parallel)};
+    return hardware::moe_seconds(in.cluster, in.profile, traffic, direction, conditions);
+  }
+
+  double operator()(const model::Gemm& g) const {
+    return hardware::gemm_seconds(in.cluster, in.profile,
+                                  {1, g.m, g.n, g.k, math_of(g.input), model::bytes_of(g.output), g.accumulate},
+                                  conditions);
+  }
+  double operator()(const model::GroupedGemm& g) const {
+    const std::int64_t rows = (g.rows + g.groups - 1) / g.groups;
+    hardware::GemmShape shape{g.groups, rows, g.n, g.k, math_of(g.input), model::bytes_of(g.output), g.accumulate};
+    if (g.k_grouped) {
+      shape.m = g.m;
+      shape.k = rows;
+    }
+    return hardware::gemm_seconds(in.cluster, in.profile, shape, conditions);
+  }
+  double operator()(const model::AttentionCore& a) const {
+    return hardware::attention_seconds(in.cluster, in.profile, model::flops(op), a.kv_length, a.backward, conditions);
+  }
+  double operator()(const model::Norm&) const { return memory(in.profile.norm); }
+  double operator()(const model::Rotary&) const { return memory(in.profile.rotary); }
+  double operator()(const model::Activation&) const { return memory(in.profile.activation); }
+  double operator()(const model::Router& r) const {
+    // The gate is a BF16 GEMM of [tokens, hidden] x [hidden, experts]; scores and top-k move the logits.
+    const double gemm = hardware::gemm_seconds(
+        in.cluster, in.profile, {1, r.tokens, r.routing.experts, r.hidden, MathType::bf16, 4.0, false}, conditions);
+    return gemm * (r.backward ? 2.0 : 1.0) + memory(in.profile.elementwise);
+  }
+  double operator()(const model::Permute&) const { return memory(in.profile.permute); }
+  double operator()(const model::Cast&) const { return memory(in.profile.cast); }
+  double operator()(const model::Embedding&) const { return memory(in.profile.elementwise); }
+  double operator()(const model::Loss&) const { return memory(in.profile.elementwise); }
+  double operator()(const model::Residual&) const { return memory(in.profile.elementwise); }
+  double operator()(const model::Optimizer&) const { return memory(in.profile.optimizer); }
+  double operator()(const model::Dispatch& d) const { return moe(d, hardware::MoeDirection::dispatch); }
+  double operator()(const model::Combine& c) const { return moe(c, hardware::MoeDirection::combine); }
+  double operator()(const model::AllReduce& c) const {
+    return collective(Collective::all_reduce, c.bytes, c.group, c.ranks);
+  }
+  double operator()(const model::AllGather& c) const {
+    return collective(Collective::all_gather, c.bytes, c.group, c.ranks);
+  }
+  double operator()(const model::ReduceScatter& c) const {
+    return collective(Collective::reduce_scatter, c.bytes, c.group, c.ranks);
+  }
+  double operator()(const model::SendRecv& s) const {
+    // A neighbour in the pipeline is on another node unless a node holds several pipeline ranks.
+    const std::int64_t stage_gpus = in.plan.gpus / in.plan.parallel.pipeline;
+    return hardware::send_seconds(in.cluster, in.profile, s.bytes, stage_gpus < in.cluster.gpus_per_node);
+  }
+};
+
+}  // namespace
+
+double price(const Inputs& inputs, const model::OperatorKind& op, hardware::Conditions conditions) {
+  return std::visit(Pricer{inputs, op, conditions}, op);
+}
+
+hardware::GroupShape group_shape(const Inputs& inputs, model::Group group, std::int64_t ranks) {
+  const model::Parallelism& p = inputs.plan.parallel;
+  // The stride between neighbours of the group: the product of the groups laid out inside it.
+  std::int64_t stride = 1;
+  switch (group) {
+    case model::Group::tensor:
+    case model::Group::expert_tensor:
+      stride = 1;
+      break;
+    case model::Group::context:
+      stride = p.tensor;
+      break;
+    case model::Group::expert:
+      stride = p.expert_tensor;
+      break;
+    case model::Group::data:
+      stride = p.tensor;
+      break;  // gradients are reduced over data x context together
+    case model::Group::expert_data:
+      stride = p.expert_tensor * p.expert;
+      break;
+    case model::Group::pipeline:
+      stride = inputs.plan.gpus / p.pipeline;
+      break;
+  }
+  return {ranks, std::clamp<std::int64_t>(inputs.cluster.gpus_per_node / stride, 1, ranks)};
+}
+
+}  // namespace hourglass::sim

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "hardware/compute_cost.h"
+#include "hardware/network_cost.h"
+#include "model/operators.h"
+#include "sim/plan.h"
+
+namespace hourglass::sim {
+
+// Seconds of one operator on one GPU of the plan: the only place where an operator meets a GPU.
+double price(const Inputs& inputs, const model::OperatorKind& op, hardware::Conditions conditions);
+
+// How many GPUs of a parallel group sit on one node: ranks are laid out tensor first, then context and expert, then
+// data, then pipeline (Megatron-Core's default order tp-cp-ep-dp-pp).
+hardware::GroupShape group_shape(const Inputs& inputs, model::Group group, std::int64_t ranks);
+
+}  // namespace hourglass::sim

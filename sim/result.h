@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sim/memory.h"
+
+namespace hourglass::sim {
+
+// Where the time of one pipeline rank goes. forward + backward + weight + overlapped + optimizer + bubble = step time.
+struct RankResult {
+  int pipeline_rank = 0;
+  double forward_s = 0.0;                // F blocks that run alone
+  double backward_s = 0.0;               // B and BW blocks that run alone
+  double weight_s = 0.0;                 // W blocks
+  double overlapped_s = 0.0;             // F&B pairs
+  double optimizer_s = 0.0;              // reduce-scatter of gradients, update, all-gather of parameters
+  double bubble_s = 0.0;                 // waiting
+  double exposed_communication_s = 0.0;  // inside blocks, the compute stream idle: part of the times above
+  Memory memory;
+  double peak_memory_bytes = 0.0;
+  double peak_memory_at_s = 0.0;
+  int overlapped_pairs = 0;
+};
+
+struct Flops {
+  double causal = 0.0;
+  double non_causal = 0.0;
+};
+
+struct Result {
+  std::string schedule;
+  std::int64_t micro_batches = 0;
+  std::int64_t gpus = 0;
+  double step_time_s = 0.0;
+  double tokens_per_step = 0.0;
+  double tokens_per_day = 0.0;
+  double tokens_per_second_per_gpu = 0.0;
+  Flops model_tflops_per_gpu;  // FLOP/s of the model's own arithmetic, recomputation excluded, in TFLOP/s
+  Flops mfu;                   // of the BF16 peak
+  std::vector<RankResult> ranks;
+  int slowest_rank = 0;       // the one that waits least
+  double bubble_ratio = 0.0;  // largest bubble over step time
+  double memory_capacity_bytes = 0.0;
+  std::vector<std::int64_t> layers_per_stage;
+  std::size_t tasks = 0;
+
+  bool fits() const;  // every rank's peak is within the GPU's memory
+  double largest_memory_bytes() const;
+};
+
+}  // namespace hourglass::sim

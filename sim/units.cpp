@@ -1,0 +1,85 @@
+#include "sim/units.h"
+
+#include <algorithm>
+
+#include "sim/price.h"
+
+namespace hourglass::sim {
+
+namespace {
+
+std::size_t price_index(UnitKind unit, model::Pass pass, bool overlapped) {
+  return (static_cast<std::size_t>(unit) * 3 + static_cast<std::size_t>(pass)) * 2 + (overlapped ? 1 : 0);
+}
+
+PricedPart price_part(const Inputs& inputs, const std::vector<model::Operator>& operators, bool overlapped) {
+  const hardware::Conditions conditions{overlapped ? inputs.plan.communication_sms : 0};
+  PricedPart part;
+  for (const model::Operator& op : operators) {
+    const bool communication = model::is_communication(op.kind);
+    const base::Time work = base::time_from_seconds(price(inputs, op.kind, conditions));
+    if (part.empty() || part.back().communication != communication) part.push_back({communication, 0});
+    part.back().work += work;
+  }
+  return part;
+}
+
+}  // namespace
+
+UnitKind layer_unit(model::LayerKind kind) {
+  return kind == model::LayerKind::moe ? UnitKind::moe_layer : UnitKind::dense_layer;
+}
+
+model::LayerContext layer_context(const Inputs& inputs) {
+  model::LayerContext context;
+  context.model = &inputs.model;
+  context.parallel = inputs.plan.parallel;
+  context.micro_batch = inputs.plan.micro_batch;
+  context.precision = inputs.plan.precision;
+  context.recompute = inputs.plan.recompute;
+  return context;
+}
+
+model::LayerPass unit_operators(const Inputs& inputs, UnitKind unit, model::Pass pass) {
+  const model::LayerContext context = layer_context(inputs);
+  switch (unit) {
+    case UnitKind::dense_layer:
+      return model::layer_operators(context, model::LayerKind::dense, pass);
+    case UnitKind::moe_layer:
+      return model::layer_operators(context, model::LayerKind::moe, pass);
+    case UnitKind::embedding:
+      return {{{}, {}, model::embedding_operators(context, pass), {}}};
+    case UnitKind::mtp_projection:
+      return {{{}, {}, model::mtp_projection_operators(context, pass), {}}};
+    case UnitKind::head:
+      return {{{}, {}, model::head_operators(context, pass), {}}};
+  }
+  return {};
+}
+
+UnitPrices::UnitPrices(const Inputs& inputs)
+    : overlap_weight_gradients_(inputs.plan.overlap_weight_gradients), prices_(unit_kinds * 3 * 2) {
+  for (std::size_t u = 0; u < unit_kinds; ++u) {
+    const auto unit = static_cast<UnitKind>(u);
+    const bool moe = inputs.model.moe.routed_experts > 0;
+    if (unit == UnitKind::moe_layer && !moe) continue;
+    const bool any_dense = std::find(inputs.model.layers.begin(), inputs.model.layers.end(), model::LayerKind::dense) !=
+                           inputs.model.layers.end();
+    if (unit == UnitKind::dense_layer && !any_dense) continue;
+    if (unit == UnitKind::mtp_projection && inputs.model.mtp_modules == 0) continue;
+    for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input, model::Pass::backward_weight}) {
+      const model::LayerPass operators = unit_operators(inputs, unit, pass);
+      for (const bool overlapped : {false, true}) {
+        PricedPass& priced = prices_[price_index(unit, pass, overlapped)];
+        for (std::size_t part = 0; part < priced.size(); ++part)
+          priced[part] = price_part(inputs, operators[part], overlapped);
+      }
+    }
+  }
+}
+
+const PricedPass& UnitPrices::of(UnitKind unit, model::Pass pass, bool overlapped) const {
+  return prices_[price_index(unit, pass, overlapped)];
+}
+
+}  // namespace hourglass::sim
