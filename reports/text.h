@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+
+#include "planner/budget.h"
+#include "planner/comparison.h"
+#include "sim/plan.h"
+#include "sim/result.h"
+
+// Results as a person wants them, on one screen.
+namespace hourglass::reports {
+
+std::string budget_text(const planner::Budget& budget);
+std::string step_text(const sim::Inputs& inputs, const sim::Result& result);
+std::string comparison_text(const planner::Comparison& comparison);
+std::string model_text(const model::ModelSpec& model, std::int64_t sequence_length);
+// Every class of the profile, with where its figures come from.
+std::string explain_text(const hardware::Profile& profile);
+
+}  // namespace hourglass::reports
