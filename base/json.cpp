@@ -127,7 +127,7 @@ JsonFile load_json(const std::string& path, std::size_t largest) {
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));
   if (text.size() > largest) {
-    throw Error(fmt::format("larger than the {} bytes this kind of file may have", largest), path,
+    throw Error(fmt::format("larger than the {} MiB this kind of file may have", largest >> 20), path,
                 "check that it is the right file");
   }
   return {path, fnv1a(text), parse_json(text, path, largest)};

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <boost/program_options.hpp>
+#include <string>
+#include <vector>
+
+// One file per command, each with one function: arguments in, exit code out. Results go to stdout, progress to stderr.
+namespace hourglass::cli {
+
+struct Invocation {
+  std::vector<std::string> argv;       // the whole command line, for provenance
+  std::vector<std::string> arguments;  // after the command's name
+};
+
+int plan(const Invocation& invocation);
+int simulate(const Invocation& invocation);
+int compare(const Invocation& invocation);
+int schedule(const Invocation& invocation);
+int model(const Invocation& invocation);
+
+struct Usage {
+  std::string synopsis;  // "hourglass plan PLAN.json [options]"
+  std::string summary;
+  std::vector<std::string> positional;  // option names that bare arguments fill, in order
+};
+
+// Parses with Boost.Program_options, without its guessing of prefixes. Prints the help and returns false for --help.
+// Throws base::UsageError for anything the options do not allow, with a suggestion for an unknown one.
+bool parse(const Invocation& invocation, const Usage& usage, const boost::program_options::options_description& options,
+           boost::program_options::variables_map& values);
+
+// The options of every command that reads a plan: --set, --format.
+void add_format(boost::program_options::options_description& options, const std::string& choices);
+void add_overrides(boost::program_options::options_description& options);
+std::vector<std::string> overrides(const boost::program_options::variables_map& values);
+// The value of --format, one of `choices`.
+std::string format_of(const boost::program_options::variables_map& values, const std::vector<std::string>& choices);
+// A required argument; `what` is named when it is missing.
+std::string required(const boost::program_options::variables_map& values, const std::string& name,
+                     const std::string& what);
+std::vector<std::string> split(const std::string& text, char separator);
+
+// Writes to stdout. Throws base::Error if that fails (a full disk).
+void write_out(const std::string& text);
+
+}  // namespace hourglass::cli

@@ -1,0 +1,76 @@
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "base/error.h"
+#include "base/provenance.h"
+#include "cli/command.h"
+
+namespace {
+
+using namespace hourglass;
+
+struct Command {
+  const char* name;
+  int (*run)(const cli::Invocation&);
+  const char* summary;
+};
+
+constexpr Command commands[] = {
+    {"plan", cli::plan, "GPU-hour budget of a whole training run: stages, days, cost, memory fit, with a range"},
+    {"simulate", cli::simulate, "one training step: where each rank's time and memory go"},
+    {"compare", cli::compare, "pipeline schedules side by side, on a plan or on abstract costs"},
+    {"schedule", cli::schedule, "print a pipeline schedule, or check a foreign one"},
+    {"model", cli::model, "parameters, FLOPs and KV cache of a Hugging Face config.json"},
+};
+
+std::string help() {
+  std::string text =
+      "Hourglass counts the GPU-hours of a training run before the GPUs are bought.\n\nusage: hourglass COMMAND "
+      "[options]\n\n";
+  for (const Command& command : commands) text += fmt::format("  {:<10} {}\n", command.name, command.summary);
+  return text + "\n'hourglass COMMAND --help' tells more; start with: hourglass plan configs/plans/deepseek-v3.json\n";
+}
+
+int run(const std::vector<std::string>& argv) {
+  if (argv.size() < 2) throw base::UsageError("a command is missing", "hourglass", "see hourglass --help");
+  const std::string& name = argv[1];
+  if (name == "--help" || name == "-h" || name == "help") {
+    cli::write_out(help());
+    return 0;
+  }
+  if (name == "--version") {
+    cli::write_out("hourglass " + base::version() + "\n");
+    return 0;
+  }
+  std::vector<std::string> names;
+  for (const Command& command : commands) {
+    if (name == command.name) return command.run({argv, {argv.begin() + 2, argv.end()}});
+    names.push_back(command.name);
+  }
+  throw base::UsageError(fmt::format("unknown command '{}'", base::printable(name)), "hourglass",
+                         base::suggestion(name, names));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, reported below
+  try {
+    return run({argv, argv + argc});
+  } catch (const base::UsageError& error) {
+    fmt::print(stderr, "error: {}\n", error.what());
+    return 2;
+  } catch (const base::Error& error) {
+    fmt::print(stderr, "error: {}\n", error.what());
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "error: out of memory; use a smaller plan\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "error: {} (this is a fault of Hourglass: please report it with the command line)\n",
+               error.what());
+  }
+  return 1;
+}

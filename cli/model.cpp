@@ -1,0 +1,40 @@
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "reports/json.h"
+#include "reports/text.h"
+
+namespace hourglass::cli {
+
+namespace po = boost::program_options;
+
+int model(const Invocation& invocation) {
+  po::options_description options("options");
+  std::int64_t sequence_length = 4096;
+  options.add_options()("sequence-length", po::value(&sequence_length)->value_name("N"),
+                        "tokens of a sequence, for the FLOPs (default 4096)");
+  add_format(options, "text (default) or json");
+  po::variables_map values;
+  const Usage usage = {"hourglass model CONFIG.json [options]",
+                       "Parameters, FLOPs and KV cache of a Hugging Face config.json.",
+                       {"config"}};
+  if (!parse(invocation, usage, options, values)) return 0;
+  if (sequence_length < 1 || sequence_length > 1 << 24) {
+    throw base::UsageError(fmt::format("{} is not a sequence length", sequence_length), "--sequence-length",
+                           "use 1 to 16777216");
+  }
+  const std::string format = format_of(values, {"text", "json"});
+  const std::string path = required(values, "config", "CONFIG.json");
+  const hourglass::model::ModelSpec spec = hourglass::model::read_model(path);
+  base::Provenance provenance;
+  provenance.argv = invocation.argv;
+  provenance.inputs.push_back({path, base::load_json(path).text_hash});
+  if (format == "json")
+    write_out(reports::model_json(spec, sequence_length, provenance).dump(2) + "\n");
+  else
+    write_out(reports::model_text(spec, sequence_length));
+  return 0;
+}
+
+}  // namespace hourglass::cli

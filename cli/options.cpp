@@ -1,0 +1,105 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <sstream>
+
+#include "base/error.h"
+#include "cli/command.h"
+
+namespace hourglass::cli {
+
+namespace po = boost::program_options;
+
+namespace {
+
+std::vector<std::string> option_names(const po::options_description& options) {
+  std::vector<std::string> names;
+  for (const auto& option : options.options()) names.push_back("--" + option->long_name());
+  return names;
+}
+
+// The bare name: Boost writes '--name' into some messages and 'name' into others.
+std::string with_dashes(std::string name) {
+  name.erase(0, name.find_first_not_of('-'));
+  return "--" + name;
+}
+
+}  // namespace
+
+bool parse(const Invocation& invocation, const Usage& usage, const po::options_description& options,
+           po::variables_map& values) {
+  po::options_description all;
+  all.add(options).add_options()("help,h", "print this help");
+  po::options_description hidden;
+  po::positional_options_description positional;
+  for (const std::string& name : usage.positional) {
+    hidden.add_options()(name.c_str(), po::value<std::string>());
+    positional.add(name.c_str(), 1);
+  }
+  po::options_description everything;
+  everything.add(all).add(hidden);
+  const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+  const std::string where = invocation.argv.size() > 1 ? "hourglass " + invocation.argv[1] : "hourglass";
+  try {
+    po::store(
+        po::command_line_parser(invocation.arguments).options(everything).positional(positional).style(style).run(),
+        values);
+    po::notify(values);
+  } catch (const po::unknown_option& error) {
+    const std::string name = with_dashes(error.get_option_name());
+    throw base::UsageError(fmt::format("unknown option '{}'", base::printable(name)), where,
+                           base::suggestion(name, option_names(all)));
+  } catch (const po::too_many_positional_options_error&) {
+    throw base::UsageError("too many arguments", where, "the command is " + usage.synopsis);
+  } catch (const po::error& error) {
+    throw base::UsageError(base::printable(error.what()), where, "see " + where + " --help");
+  }
+  if (values.count("help") == 0) return true;
+  std::ostringstream help;
+  help << usage.summary << "\n\nusage: " << usage.synopsis << "\n\n" << all;
+  write_out(help.str());
+  return false;
+}
+
+void add_format(po::options_description& options, const std::string& choices) {
+  options.add_options()("format", po::value<std::string>()->value_name("FORMAT"), ("output as " + choices).c_str());
+}
+
+void add_overrides(po::options_description& options) {
+  options.add_options()("set", po::value<std::vector<std::string>>()->composing()->value_name("KEY=VALUE"),
+                        "override an input: plan.key=value, cluster.key=value, profile.key=value; may be repeated");
+}
+
+std::vector<std::string> overrides(const po::variables_map& values) {
+  return values.count("set") > 0 ? values["set"].as<std::vector<std::string>>() : std::vector<std::string>{};
+}
+
+std::string format_of(const po::variables_map& values, const std::vector<std::string>& choices) {
+  const std::string format = values.count("format") > 0 ? values["format"].as<std::string>() : choices.front();
+  if (std::find(choices.begin(), choices.end(), format) == choices.end()) {
+    throw base::UsageError(fmt::format("unknown format '{}'", base::printable(format)), "--format",
+                           base::suggestion(format, choices));
+  }
+  return format;
+}
+
+std::string required(const po::variables_map& values, const std::string& name, const std::string& what) {
+  if (values.count(name) == 0) throw base::UsageError(what + " is missing", "", "see --help");
+  return values[name].as<std::string>();
+}
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text);
+  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  return parts;
+}
+
+void write_out(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    throw base::Error("cannot write the result", "stdout", "is the disk full?");
+  }
+}
+
+}  // namespace hourglass::cli

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Every kind of bad input gives exactly one clear line on stderr, nothing on stdout, and exit code 1 or 2.
+
+Each case is a command, the exit code, and words that the line must contain; PLAN, CLUSTER, PROFILE and MODEL in a command
+are paths of copies of the shipped files, changed by `edit` first.
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+root = pathlib.Path(__file__).resolve().parent.parent.parent
+program = sys.argv[1]
+faults = count = 0
+
+
+def workspace():
+    """A copy of configs/ to spoil."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="hourglass-bad-"))
+    for kind in ("models", "clusters", "profiles", "plans"):
+        (folder / kind).mkdir()
+        for path in (root / "configs" / kind).glob("*.json"):
+            (folder / kind / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def check(what, arguments, code, *words, edit=None):
+    global faults, count
+    count += 1
+    folder = workspace()
+    paths = {"PLAN": folder / "plans/deepseek-v3.json", "CLUSTER": folder / "clusters/h800.json",
+             "PROFILE": folder / "profiles/h800.json", "MODEL": folder / "models/deepseek-v3.json", "FOLDER": folder}
+    if edit:
+        edit(paths)
+    command = [program] + [str(paths.get(word, word)) for word in arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, errors="replace")
+    lines = done.stderr.splitlines()
+    problems = []
+    if done.returncode != code:
+        problems.append(f"exit code {done.returncode}, not {code}")
+    if len(lines) != 1 or not lines[0].startswith("error: "):
+        problems.append(f"{len(lines)} lines on stderr: {done.stderr[:2000]}")
+    if done.stdout:
+        problems.append("something on stdout")
+    problems += [f"'{word}' is not said" for word in words if word not in done.stderr]
+    if problems:
+        faults += 1
+        print(f"{what}: {'; '.join(problems)}\n  {' '.join(command)}\n  {done.stderr.strip()[:500]}")
+
+
+def change(which, **values):
+    def edit(paths):
+        document = json.loads(paths[which].read_text())
+        for key, value in values.items():
+            document[key] = value
+        paths[which].write_text(json.dumps(document))
+    return edit
+
+
+def remove(which, key):
+    def edit(paths):
+        document = json.loads(paths[which].read_text())
+        del document[key]
+        paths[which].write_text(json.dumps(document))
+    return edit
+
+
+def text(which, content):
+    return lambda paths: paths[which].write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def replaced(which, old, new):
+    return lambda paths: paths[which].write_text(paths[which].read_text().replace(old, new, 1))
+
+
+plan = ["plan", "PLAN"]
+simulate = ["simulate", "PLAN"]
+shape = ["--ranks", "8", "--micro-batches", "32"]
+
+# The command line.
+check("no command", [], 2, "command")
+check("unknown command", ["plam"], 2, "did you mean 'plan'")
+check("unknown option", plan + ["--formt", "json"], 2, "--formt", "did you mean '--format'")
+check("guessed option", plan + ["--form", "json"], 2, "--form")
+check("unknown format", plan + ["--format", "jsn"], 2, "jsn", "did you mean 'json'")
+check("missing argument", ["plan"], 2, "PLAN.json")
+check("too many arguments", plan + ["another.json"], 2, "too many")
+check("option without value", plan + ["--set"], 2, "--set")
+check("override of nothing", plan + ["--set", "plam.gpus=4"], 2, "plam", "did you mean 'plan'")
+check("override without value", plan + ["--set", "plan.gpus"], 2, "plan.gpus")
+check("override of an unknown key", plan + ["--set", "plan.gpu=4"], 1, "gpu")
+check("rank count as a word", ["schedule", "1f1b", "--ranks", "eight", "--micro-batches", "8"], 2, "eight")
+check("missing shape", ["schedule", "1f1b", "--ranks", "8"], 2, "--micro-batches")
+check("unknown schedule", ["schedule", "dualpip", "--ranks", "8", "--micro-batches", "16"], 1, "did you mean 'dualpipe'")
+check("illegal shape", ["schedule", "dualpipe", "--ranks", "8", "--micro-batches", "13"], 1,
+      "dualpipe needs an even number of micro-batches, at least 2p = 16; got 13")
+check("negative ranks", ["schedule", "1f1b", "--ranks=-8", "--micro-batches", "8"], 1, "-8")
+check("too many ranks", ["schedule", "1f1b", "--ranks", "100000", "--micro-batches", "8"], 1, "100000")
+check("overflowing count", ["schedule", "1f1b", "--ranks", "99999999999999999999", "--micro-batches", "8"], 2, "99999999999999999999")
+check("cost that is no number", ["compare"] + shape + ["--costs", "F=one"], 2, "one")
+check("unknown cost", ["compare"] + shape + ["--costs", "G=1"], 2, "G")
+check("negative cost", ["compare"] + shape + ["--costs", "F=-1"], 2, "-1")
+check("cost given twice", ["compare"] + shape + ["--costs", "F=1,F=2"], 2, "twice")
+check("infinite cost", ["compare"] + shape + ["--costs", "F=inf"], 2, "inf")
+check("plan and abstract costs", ["compare", "PLAN", "--costs", "F=1"], 2, "--costs")
+check("unknown schedule in a list", ["compare"] + shape + ["--schedules", "1f1b,zbh1"], 2, "zbh1", "zb-h1")
+check("no schedule under the cap", ["compare"] + shape + ["--memory-cap", "0.1"], 1, "cap")
+check("sequence length of zero", ["model", "MODEL", "--sequence-length", "0"], 2, "0")
+
+# Files.
+check("absent file", ["plan", "FOLDER/nowhere.json"], 1, "nowhere.json")
+check("a folder", ["plan", "FOLDER"], 1, "folder")
+check("an empty file", plan, 1, "deepseek-v3.json", edit=text("PLAN", ""))
+check("not JSON", plan, 1, "deepseek-v3.json", edit=text("PLAN", "gpus: 2048"))
+check("cut off", plan, 1, "deepseek-v3.json", edit=lambda p: p["PLAN"].write_text(p["PLAN"].read_text()[:300]))
+check("binary", plan, 1, "deepseek-v3.json", edit=text("PLAN", bytes(range(256)) * 8))
+check("10 MB", plan, 1, "MiB", edit=text("PLAN", "[" + "1," * 5_000_000 + "1]"))
+check("deep nesting", plan, 1, "deep", edit=text("PLAN", "[" * 100_000))
+check("a list, not an object", plan, 1, "deepseek-v3.json", edit=text("PLAN", "[1, 2]"))
+check("duplicate key", plan, 1, "gpus", edit=replaced("PLAN", '"gpus": 2048', '"gpus": 2048, "gpus": 1024'))
+check("a number too large for a double", plan, 1, edit=replaced("PLAN", '"gpus": 2048', '"gpus": 1e999'))
+check("NaN", plan, 1, edit=replaced("PLAN", '"gpus": 2048', '"gpus": NaN'))
+
+# Plans.
+check("unknown key", plan, 1, "pipeline_paralel", "did you mean 'pipeline_parallel'", edit=change("PLAN", pipeline_paralel=16))
+check("missing key", plan, 1, "gpus", edit=remove("PLAN", "gpus"))
+check("wrong type", plan, 1, "gpus", edit=change("PLAN", gpus="2048"))
+check("negative", plan, 1, "gpus", edit=change("PLAN", gpus=-2048))
+check("fractional", plan, 1, "gpus", edit=change("PLAN", gpus=2048.5))
+check("too many GPUs", plan, 1, "4096", edit=change("PLAN", gpus=4096))
+check("indivisible GPUs", plan, 1, "multiple", edit=change("PLAN", gpus=2000))
+check("indivisible batch", plan, 1, "global_batch", edit=change("PLAN", global_batch=15361))
+check("indivisible experts", plan, 1, "experts", edit=change("PLAN", expert_parallel=96))
+check("unknown recompute", plan, 1, "swigl", "did you mean 'swiglu'", edit=change("PLAN", recompute=["swigl"]))
+check("unknown precision", plan, 1, "fp8", edit=change("PLAN", precision="fp8"))
+check("layers that do not add up", simulate, 1, "61", edit=change("PLAN", layers_per_stage=[4] * 16))
+check("too few micro-batches", simulate + ["--set", "plan.global_batch=512"], 1, "dualpipe", "micro-batches")
+check("no stages", plan, 1, "stages", edit=change("PLAN", stages=[]))
+check("a stage with two lengths", plan, 1, "exactly one", edit=change("PLAN", stages=[{"name": "a", "tokens": 1e12, "steps": 5}]))
+check("model elsewhere", plan, 1, "missing.json", edit=change("PLAN", model="missing.json"))
+check("MTP without a module", plan + ["--set", "plan.model=../models/deepseek-v2.json", "--set", "plan.expert_parallel=32"], 1, "multi-token")
+check("a ramp above the batch", plan + ["--set", "plan.global_batch=4096", "--set", "plan.stages.0.batch_ramp.first_batch=8192"], 1, "ramp", "8192")
+check("FP8 on an A100", plan + ["--set", "plan.cluster=../clusters/a100.json"], 1, "FP8")
+
+# Models, clusters, profiles.
+check("unknown family", ["model", "MODEL"], 1, "deepseek_v3", edit=change("MODEL", model_type="deepsek_v3"))
+check("no layers", ["model", "MODEL"], 1, "num_hidden_layers", edit=change("MODEL", num_hidden_layers=0))
+check("more experts a token than experts", ["model", "MODEL"], 1, "num_experts_per_tok", edit=change("MODEL", num_experts_per_tok=512))
+check("cluster without a citation", plan, 1, "sources", edit=change("CLUSTER", sources={}))
+check("unknown profile key", plan, 1, "gemmm", edit=change("PROFILE", gemmm={}))
+check("profile without in_situ", plan, 1, "in_situ", edit=remove("PROFILE", "in_situ"))
+check("zero bandwidth", plan + ["--set", "cluster.nic_GBps=0"], 1, "nic_GBps")
+
+print(f"{count} kinds of bad input, {faults} faults")
+sys.exit(1 if faults else 0)
