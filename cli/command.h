@@ -16,6 +16,7 @@ int plan(const Invocation& invocation);
 int simulate(const Invocation& invocation);
 int compare(const Invocation& invocation);
 int schedule(const Invocation& invocation);
+int synthesize(const Invocation& invocation);  // schedule synthesize
 int model(const Invocation& invocation);
 
 struct Usage {

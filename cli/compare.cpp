@@ -1,13 +1,14 @@
 #include <fmt/format.h>
 
-#include <charconv>
-
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/costs.h"
 #include "planner/comparison.h"
+#include "planner/sweep.h"
+#include "reports/csv.h"
 #include "reports/json.h"
 #include "reports/text.h"
+#include "schedules/svg.h"
 
 namespace hourglass::cli {
 
@@ -36,6 +37,44 @@ planner::CompareOptions compare_options(const po::variables_map& values) {
   return options;
 }
 
+// The shape of a comparison without a plan; a swept number need not be given.
+schedules::Shape shape_of(const po::variables_map& values, const std::string& swept) {
+  const auto number = [&](const std::string& option, const std::string& variable) {
+    if (values.count(option) > 0) return values[option].as<int>();
+    if (swept != variable) throw base::UsageError("is missing", "--" + option, "give it, or name a PLAN.json");
+    return 1;
+  };
+  return {number("ranks", "pipeline_ranks"), number("micro-batches", "micro_batches"), 0};
+}
+
+std::string render(const planner::Comparison& comparison, const std::string& format,
+                   const base::Provenance& provenance) {
+  if (format == "json") return reports::comparison_json(comparison, provenance).dump(2) + "\n";
+  if (format == "svg") {
+    std::vector<schedules::Drawing> drawings;
+    for (const planner::ComparedSchedule& each : comparison.schedules)
+      drawings.push_back({each.name, &each.schedule, comparison.costs});
+    return schedules::to_svg(drawings);
+  }
+  return format == "csv" ? reports::comparison_csv(comparison) : reports::comparison_text(comparison);
+}
+
+std::string render(const planner::Sweep& sweep, const std::string& format, const base::Provenance& provenance) {
+  return format == "json" ? reports::sweep_json(sweep, provenance).dump(2) + "\n" : reports::sweep_csv(sweep);
+}
+
+void check_exclusive(const po::variables_map& values) {
+  if (values.count("plan") > 0) {
+    for (const char* name : {"ranks", "micro-batches", "costs"}) {
+      if (values.count(name) > 0)
+        throw base::UsageError("is for a comparison without a plan", std::string("--") + name,
+                               "use --set plan.key=value");
+    }
+  } else if (values.count("set") > 0) {
+    throw base::UsageError("overrides a plan, but none is given", "--set", "name a PLAN.json");
+  }
+}
+
 }  // namespace
 
 int compare(const Invocation& invocation) {
@@ -48,43 +87,38 @@ int compare(const Invocation& invocation) {
       "without a plan: F=1,B=1,W=1,FB=3,p2p=0, of a whole rank's work for one micro-batch")(
       "chunks", po::value<int>()->value_name("V"), "stages a rank, for the schedules that take a number")(
       "memory-cap", po::value<std::string>()->value_name("N"),
-      "leave out what holds more: micro-batches, or with a plan GiB a GPU");
-  add_format(options, "text (default) or json");
+      "leave out what holds more: micro-batches, or with a plan GiB a GPU")(
+      "sweep", po::value<std::string>()->value_name("RANGE"),
+      "micro_batches=FIRST:LAST[:STEP] or pipeline_ranks=..., as csv (default) or json");
+  add_format(options, "text (default), json, csv or svg");
   add_overrides(options);
   po::variables_map values;
   const Usage usage = {"hourglass compare [PLAN.json | --ranks P --micro-batches M --costs LIST] [options]",
                        "Pipeline schedules side by side, on a plan or on abstract costs.",
                        {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, {"text", "json"});
+  const bool sweeping = values.count("sweep") > 0;
+  const std::vector<std::string> formats =
+      sweeping ? std::vector<std::string>{"csv", "json"} : std::vector<std::string>{"text", "json", "csv", "svg"};
+  const std::string format = format_of(values, formats);
   const planner::CompareOptions chosen = compare_options(values);
-  base::Provenance provenance;
-  planner::Comparison comparison;
+  check_exclusive(values);
+  const planner::SweepRange range =
+      sweeping ? planner::read_sweep_range(values["sweep"].as<std::string>()) : planner::SweepRange{};
   if (values.count("plan") > 0) {
-    for (const char* name : {"ranks", "micro-batches", "costs"}) {
-      if (values.count(name) > 0)
-        throw base::UsageError("is for a comparison without a plan", std::string("--") + name,
-                               "use --set plan.key=value");
-    }
-    const sim::Inputs inputs = sim::load_inputs(values["plan"].as<std::string>(), overrides(values));
-    provenance = inputs.provenance;
-    comparison = planner::compare(inputs, chosen);
-  } else {
-    if (values.count("set") > 0)
-      throw base::UsageError("overrides a plan, but none is given", "--set", "name a PLAN.json");
-    for (const char* name : {"ranks", "micro-batches"}) {
-      if (values.count(name) == 0)
-        throw base::UsageError("is missing", std::string("--") + name, "give it, or name a PLAN.json");
-    }
-    const schedules::Costs costs =
-        values.count("costs") > 0 ? parse_costs(values["costs"].as<std::string>()) : schedules::Costs{};
-    comparison = planner::compare({values["ranks"].as<int>(), values["micro-batches"].as<int>(), 0}, costs, chosen);
+    sim::Inputs inputs = sim::load_inputs(values["plan"].as<std::string>(), overrides(values));
+    inputs.provenance.argv = invocation.argv;
+    write_out(sweeping ? render(planner::sweep(range, inputs, chosen), format, inputs.provenance)
+                       : render(planner::compare(inputs, chosen), format, inputs.provenance));
+    return 0;
   }
+  base::Provenance provenance;
   provenance.argv = invocation.argv;
-  if (format == "json")
-    write_out(reports::comparison_json(comparison, provenance).dump(2) + "\n");
-  else
-    write_out(reports::comparison_text(comparison));
+  const schedules::Shape shape = shape_of(values, range.variable);
+  const schedules::Costs costs =
+      values.count("costs") > 0 ? parse_costs(values["costs"].as<std::string>()) : schedules::Costs{};
+  write_out(sweeping ? render(planner::sweep(range, shape, costs, chosen), format, provenance)
+                     : render(planner::compare(shape, costs, chosen), format, provenance));
   return 0;
 }
 

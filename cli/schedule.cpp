@@ -1,11 +1,17 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/costs.h"
+#include "cli/schedule_output.h"
 #include "schedules/catalogue.h"
 #include "schedules/evaluate.h"
+#include "schedules/formats.h"
 #include "schedules/letters.h"
+#include "schedules/lower_bound.h"
+#include "schedules/svg.h"
 #include "schedules/validate.h"
 
 namespace hourglass::cli {
@@ -29,37 +35,94 @@ std::string letters_text(const schedules::Schedule& schedule, const schedules::C
                      e.makespan, e.span, e.bubble, e.peak_activations);
 }
 
-}  // namespace
+void add_check_options(po::options_description& options) {
+  options.add_options()("costs", po::value<std::string>()->value_name("LIST"), "for the times: F=1,B=1,W=1,FB=3,p2p=0")(
+      "memory-cap", po::value<std::string>()->value_name("N"),
+      "refuse an order in which a rank holds more micro-batches")(
+      "blocking", "refuse an order that deadlocks if sends and receives block");
+}
 
-int schedule(const Invocation& invocation) {
-  po::options_description options("options");
-  options.add_options()("ranks", po::value<int>()->value_name("P"), "pipeline ranks")(
-      "micro-batches", po::value<int>()->value_name("M"), "micro-batches a step")(
-      "chunks", po::value<int>()->default_value(0)->value_name("V"),
-      "stages a rank, for the schedules that take a number")("costs", po::value<std::string>()->value_name("LIST"),
-                                                             "for the times: F=1,B=1,W=1,FB=3,p2p=0")(
-      "list", "list the schedules");
-  add_format(options, "letters (default)");
-  po::variables_map values;
-  const Usage usage = {
-      "hourglass schedule NAME --ranks P --micro-batches M [options]", "Prints a pipeline schedule.", {"name"}};
-  if (!parse(invocation, usage, options, values)) return 0;
-  if (values.count("list") > 0) {
-    write_out(list_of_schedules());
-    return 0;
-  }
-  format_of(values, {"letters"});
+schedules::ValidateOptions validate_options(const po::variables_map& values) {
+  schedules::ValidateOptions options;
+  if (values.count("memory-cap") > 0)
+    options.activation_cap = parse_number(values["memory-cap"].as<std::string>(), "--memory-cap");
+  if (values.count("blocking") > 0) options.point_to_point = schedules::PointToPoint::blocking;
+  return options;
+}
+
+schedules::Schedule generated(const po::variables_map& values) {
   const std::string name = required(values, "name", "the schedule's NAME");
   for (const char* option : {"ranks", "micro-batches"}) {
     if (values.count(option) == 0)
       throw base::UsageError("is missing", std::string("--") + option, "see hourglass schedule --help");
   }
+  return schedules::generate(
+      name, {values["ranks"].as<int>(), values["micro-batches"].as<int>(), values["chunks"].as<int>()});
+}
+
+schedules::Schedule imported(const po::variables_map& values) {
+  for (const char* option : {"name", "ranks", "micro-batches"}) {
+    if (values.count(option) > 0)
+      throw base::UsageError("the schedule is given twice", "--validate", "name a file or a schedule, not both");
+  }
+  return schedules::read_schedule(values["validate"].as<std::string>());
+}
+
+std::string verdict(const schedules::Schedule& s, const schedules::Costs& costs) {
+  const schedules::Evaluation e = schedules::evaluate(s, costs);
+  return fmt::format(
+      "valid: {} ranks, {} stages, {} micro-batches{}\nmakespan {:.6g} (lower bound {:.6g}), span {:.6g}, largest "
+      "bubble {:.6g}, "
+      "peak activations {:.4g} micro-batches\n",
+      s.ranks, s.stages, s.micro_batches, s.directions == 2 ? " in two directions" : "", e.makespan,
+      schedules::lower_bound(s, costs), e.span, e.bubble, e.peak_activations);
+}
+
+}  // namespace
+
+std::vector<std::string> schedule_formats() { return {"letters", "json", "csv", "pytorch", "svg"}; }
+std::string schedule_formats_help() { return "letters, json, csv, pytorch or svg"; }
+
+std::string schedule_output(const schedules::Schedule& schedule, const schedules::Costs& costs,
+                            const std::string& format) {
+  if (format == "json") return schedules::to_json(schedule);
+  if (format == "csv") return schedules::to_csv(schedule);
+  if (format == "pytorch") return schedules::to_pytorch(schedule);
+  if (format == "svg") return schedules::to_svg({{schedule.name, &schedule, costs}});
+  return letters_text(schedule, costs);
+}
+
+int schedule(const Invocation& invocation) {
+  if (!invocation.arguments.empty() && invocation.arguments.front() == "synthesize") {
+    return synthesize({invocation.argv, {invocation.arguments.begin() + 1, invocation.arguments.end()}});
+  }
+  po::options_description options("options");
+  options.add_options()("ranks", po::value<int>()->value_name("P"), "pipeline ranks")(
+      "micro-batches", po::value<int>()->value_name("M"), "micro-batches a step")(
+      "chunks", po::value<int>()->default_value(0)->value_name("V"),
+      "stages a rank, for the schedules that take a number")(
+      "validate", po::value<std::string>()->value_name("FILE"),
+      "check this file (our json or csv, or PyTorch's csv) instead of generating")("list", "list the schedules");
+  add_check_options(options);
+  add_format(options, schedule_formats_help() + " (default letters; with --validate, a verdict)");
+  po::variables_map values;
+  const Usage usage = {
+      "hourglass schedule NAME --ranks P --micro-batches M [options]\n       hourglass schedule synthesize --help\n"
+      "       hourglass schedule --validate FILE",
+      "Prints a pipeline schedule, checks a foreign one, or searches for a better one.",
+      {"name"}};
+  if (!parse(invocation, usage, options, values)) return 0;
+  if (values.count("list") > 0) {
+    write_out(list_of_schedules());
+    return 0;
+  }
+  const bool checking = values.count("validate") > 0;
+  const std::string format = format_of(values, schedule_formats());
   const schedules::Costs costs =
       values.count("costs") > 0 ? parse_costs(values["costs"].as<std::string>()) : schedules::Costs{};
-  const schedules::Schedule made = schedules::generate(
-      name, {values["ranks"].as<int>(), values["micro-batches"].as<int>(), values["chunks"].as<int>()});
-  schedules::validate(made);
-  write_out(letters_text(made, costs));
+  const schedules::Schedule made = checking ? imported(values) : generated(values);
+  schedules::validate(made, validate_options(values));
+  write_out(checking && values.count("format") == 0 ? verdict(made, costs) : schedule_output(made, costs, format));
   return 0;
 }
 

@@ -48,22 +48,34 @@ double bf16_bytes(std::int64_t rows, std::int64_t width) {
   return static_cast<double>(rows) * static_cast<double>(width) * 2.0;
 }
 
-// What is gathered before the core: over the tensor group the hidden state (or MLA's latents), over the context group
-// what keys and values are made from. Backward reduces and scatters the gradients of the same.
+// A projection with heads needs the whole sequence: GQA's, and MLA's query where it is not compressed. MLA's latents
+// are projected shard by shard and gathered, being smaller. Backward reduces and scatters the gradients of the same.
+bool gathers_hidden(const AttentionSpec& a) { return a.kind == AttentionKind::gqa || a.q_lora_rank == 0; }
+
 template <class Collective>
-void add_gathers(Operators& list, const LayerContext& context) {
+void add_hidden(Operators& list, const LayerContext& context) {
+  const Shapes s(context);
+  if (s.tensor == 1 || !gathers_hidden(context.model->attention)) return;
+  list.push_back({"tensor_parallel", Collective{bf16_bytes(s.tokens, s.hidden), Group::tensor, s.tensor}});
+}
+
+template <class Collective>
+void add_latents(Operators& list, const LayerContext& context) {
   const Shapes s(context);
   const AttentionSpec& a = context.model->attention;
-  const bool mla = a.kind == AttentionKind::mla;
-  if (s.tensor > 1) {
-    const std::int64_t latents = a.q_lora_rank + a.kv_lora_rank + a.qk_rope_head_dim;
-    const std::int64_t width = mla && a.q_lora_rank > 0 ? latents : s.hidden;
-    list.push_back({"tensor_parallel", Collective{bf16_bytes(s.tokens, width), Group::tensor, s.tensor}});
-  }
-  if (s.context > 1) {
-    const std::int64_t width = mla ? a.kv_lora_rank + a.qk_rope_head_dim : 2 * s.kv_heads * a.qk_head_dim;
-    list.push_back({"context_parallel", Collective{bf16_bytes(s.kv_rows, width), Group::context, s.context}});
-  }
+  const std::int64_t kv = a.kv_lora_rank + a.qk_rope_head_dim;
+  if (s.tensor > 1)
+    list.push_back({"tensor_parallel", Collective{bf16_bytes(s.tokens, a.q_lora_rank + kv), Group::tensor, s.tensor}});
+  if (s.context > 1)
+    list.push_back({"context_parallel", Collective{bf16_bytes(s.kv_rows, kv), Group::context, s.context}});
+}
+
+template <class Collective>
+void add_keys_and_values(Operators& list, const LayerContext& context) {
+  const Shapes s(context);
+  if (s.context == 1) return;
+  const std::int64_t width = 2 * s.kv_heads * context.model->attention.qk_head_dim;
+  list.push_back({"context_parallel", Collective{bf16_bytes(s.kv_rows, width), Group::context, s.context}});
 }
 
 void add_up_projections(Operators& list, const LayerContext& context) {
@@ -73,20 +85,38 @@ void add_up_projections(Operators& list, const LayerContext& context) {
 
 void add_input_projections(Operators& list, const LayerContext& context) {
   const Shapes s(context);
-  const bool mla = context.model->attention.kind == AttentionKind::mla;
-  // A projection with heads needs the whole sequence first; MLA's latents are gathered after their small projection.
-  if (!mla) add_gathers<AllGather>(list, context);
+  add_hidden<AllGather>(list, context);
   for (const Linear& linear : attention_linears(context).input) add_forward(list, linear, s.fp8);
-  if (mla) {
+  if (context.model->attention.kind == AttentionKind::mla) {
     add_latent_norms(list, context, false);
-    add_gathers<AllGather>(list, context);
+    add_latents<AllGather>(list, context);
+    add_up_projections(list, context);
+    return;
+  }
+  add_head_norms(list, context, false);
+  add_rotary(list, context, false);
+  add_keys_and_values<AllGather>(list, context);
+}
+
+void add_input_projections_backward(Operators& list, const LayerContext& context) {
+  const Shapes s(context);
+  const AttentionLinears linears = attention_linears(context);
+  const bool mla = context.model->attention.kind == AttentionKind::mla;
+  if (!mla) add_keys_and_values<ReduceScatter>(list, context);
+  add_rotary(list, context, true);
+  if (!mla) add_head_norms(list, context, true);
+  for (const Linear& linear : linears.up) {
+    add_backward_input(list, linear, s.fp8);
+    if (!defers_weight(context, linear)) add_backward_weight(list, linear, s.fp8);
   }
   if (mla) {
-    add_up_projections(list, context);
-  } else {
-    add_head_norms(list, context, false);
-    add_rotary(list, context, false);
+    add_latents<ReduceScatter>(list, context);
+    add_latent_norms(list, context, true);
   }
+  const bool recompute_norm = context.recompute.norm && !context.recompute.full;
+  if (recompute_norm) list.push_back({"attention_norm", Norm{s.shard, s.hidden, false}});
+  for (const Linear& linear : linears.input) add_backward_input(list, linear, s.fp8);
+  add_hidden<ReduceScatter>(list, context);
 }
 
 Router router(const LayerContext& context, bool backward) {
@@ -133,22 +163,12 @@ void add_attention_backward_input(Operators& list, const LayerContext& context, 
   if (s.fp8) add_cast(list, "attention_output", linears.output.rows, linears.output.in, Dtype::e5m6, Dtype::bf16);
   add_backward_input(list, linears.output, s.fp8);
   if (recompute.norm && mla) add_latent_norms(list, context, false);
+  if (mla) add_latents<AllGather>(list, context);  // only the shard was kept
   if (recompute.mla_up_proj && mla) add_up_projections(list, context);
+  if (!mla) add_keys_and_values<AllGather>(list, context);
   if (recompute.core_attn) list.push_back({"attention", core(context, false)});
   list.push_back({"attention", core(context, true)});
-  add_rotary(list, context, true);
-  if (!mla) add_head_norms(list, context, true);
-  for (const Linear& linear : linears.up) {
-    add_backward_input(list, linear, s.fp8);
-    if (!defers_weight(context, linear)) add_backward_weight(list, linear, s.fp8);
-  }
-  if (mla) {
-    add_gathers<ReduceScatter>(list, context);
-    add_latent_norms(list, context, true);
-  }
-  if (recompute.norm) list.push_back({"attention_norm", Norm{s.shard, s.hidden, false}});
-  for (const Linear& linear : linears.input) add_backward_input(list, linear, s.fp8);
-  if (!mla) add_gathers<ReduceScatter>(list, context);
+  add_input_projections_backward(list, context);
   list.push_back({"attention_norm", Norm{s.shard, s.hidden, true}});
   list.push_back({"attention_residual", Residual{s.shard, s.hidden}});
 }
@@ -156,11 +176,7 @@ void add_attention_backward_input(Operators& list, const LayerContext& context, 
 void add_attention_backward_weight(Operators& list, const LayerContext& context, LayerKind) {
   const Shapes s(context);
   const AttentionLinears linears = attention_linears(context);
-  // Sequence parallelism keeps a shard of a column-parallel input and gathers it again here.
-  const bool mla = context.model->attention.kind == AttentionKind::mla;
-  if (s.tensor > 1 && !mla) {
-    list.push_back({"tensor_parallel", AllGather{bf16_bytes(s.tokens, s.hidden), Group::tensor, s.tensor}});
-  }
+  add_hidden<AllGather>(list, context);  // sequence parallelism keeps a shard of a column-parallel input
   add_backward_weight(list, linears.output, s.fp8);
   for (const Linear& linear : linears.up) {
     if (defers_weight(context, linear)) add_backward_weight(list, linear, s.fp8);

@@ -5,8 +5,7 @@
 // it is 671,026,404,352. FP8 block scales are storage, not parameters. With h hidden, n heads, r ranks, d widths:
 //
 //   MLA   q: h rq + rq (norm) + rq n dqk, or h n dqk without compression; kv: h (rkv + drope) + rkv (norm)
-//         + rkv n (dnope + dv); output: n dv h                              (DeepSeek-V2, arXiv 2405.04434,
-//         section 2.1)
+//         + rkv n (dnope + dv); output: n dv h                     (DeepSeek-V2, arXiv 2405.04434, section 2.1)
 //   GQA   h (n + 2 nkv) d + n d h, biases, and 2 d for the norms of q and k, which all heads share
 //   MLP   3 h w (gate, up, down); a routed or shared expert is an MLP; the router is h E
 //   MTP   enorm, hnorm, projection 2h -> h, a layer of the last layer's kind, and the norm before the shared head
@@ -27,11 +26,10 @@
 //   DeepSeek-V3       250.45  281.15   250    causal, head counted, input embedding not
 //   DeepSeek-V2       155.30  185.50   155    likewise
 //   Llama-3.1-405B   2473.22 2523.96  2448    causal, 1.0 % above; without the head it would be 2460.6
-//   Qwen-72B          444.86  460.96   394    NOT reproduced (+12.9 %) by Qwen2.5-72B, and by no convention of this
-//   kind:
-//                                             its matrices alone are 428.8, without the head 421.3. The paper's KV
-//                                             cache table is Qwen2.5-72B's, so its "Qwen-72B" may be another
-//                                             configuration.
+//   Qwen2.5-72B       444.86  460.96   394    "Qwen-72B", NOT reproduced: 12.9 % above
+//
+// No convention above explains the last row: the matrices alone are 428.8, without the head 421.3, both already more
+// than 394. The paper's KV cache table is Qwen2.5-72B's; which Qwen-72B its table 2 means it does not say.
 //
 // Limits: local_parameters divides evenly, norms and router too, which a tensor rank really holds whole (< 0.1 %).
 

@@ -161,7 +161,8 @@ void add_mlp_backward_input(LayerPass& pass, const LayerContext& context, LayerK
 
 void add_mlp_backward_weight(LayerPass& pass, const LayerContext& context, LayerKind kind) {
   const Shapes s(context);
-  add_tensor<AllGather>(pass[mlp], context);
+  // Sequence parallelism keeps a shard of the input; routed experts need no more than that.
+  if (kind == LayerKind::dense || shared_linears(context).down.rows > 0) add_tensor<AllGather>(pass[mlp], context);
   if (kind == LayerKind::dense) {
     const MlpLinears dense = dense_linears(context);
     add_backward_weight(pass[mlp], dense.down, s.fp8);

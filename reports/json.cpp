@@ -114,6 +114,23 @@ Json compared_json(const planner::ComparedSchedule& each) {
   return out;
 }
 
+Json comparison_fields(const planner::Comparison& comparison) {
+  const schedules::Costs& c = comparison.costs;
+  Json all = Json::array(), refused = Json::array();
+  for (const planner::ComparedSchedule& each : comparison.schedules) all.push_back(compared_json(each));
+  for (const planner::RefusedSchedule& each : comparison.refused)
+    refused.push_back({{"name", each.name}, {"reason", each.reason}});
+  return {{"costs",
+           {{"F", c.forward},
+            {"B", c.backward_input},
+            {"W", c.backward_weight},
+            {"FB", c.pair()},
+            {"p2p", c.p2p},
+            {"unit", comparison.unit}}},
+          {"schedules", std::move(all)},
+          {"refused", std::move(refused)}};
+}
+
 }  // namespace
 
 Json budget_json(const planner::Budget& budget, const base::Provenance& provenance) {
@@ -147,16 +164,20 @@ Json step_json(const sim::Result& result, const base::Provenance& provenance) {
 
 Json comparison_json(const planner::Comparison& comparison, const base::Provenance& provenance) {
   Json out = heading(provenance);
-  const schedules::Costs& c = comparison.costs;
-  out["costs"] = {{"F", c.forward}, {"B", c.backward_input}, {"W", c.backward_weight},
-                  {"FB", c.pair()}, {"p2p", c.p2p},          {"unit", comparison.unit}};
-  Json all = Json::array();
-  for (const planner::ComparedSchedule& each : comparison.schedules) all.push_back(compared_json(each));
-  out["schedules"] = std::move(all);
-  Json refused = Json::array();
-  for (const planner::RefusedSchedule& each : comparison.refused)
-    refused.push_back({{"name", each.name}, {"reason", each.reason}});
-  out["refused"] = std::move(refused);
+  out.update(comparison_fields(comparison));
+  return out;
+}
+
+Json sweep_json(const planner::Sweep& sweep, const base::Provenance& provenance) {
+  Json out = heading(provenance);
+  out["variable"] = sweep.range.variable;
+  Json points = Json::array();
+  for (const planner::SweepPoint& point : sweep.points) {
+    Json each = {{"value", point.value}};
+    each.update(comparison_fields(point.comparison));
+    points.push_back(std::move(each));
+  }
+  out["points"] = std::move(points);
   return out;
 }
 

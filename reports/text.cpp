@@ -44,7 +44,7 @@ std::string memory_line(const sim::Result& result) {
 std::string layers_line(const sim::Result& result) {
   std::string line;
   for (const std::int64_t layers : result.layers_per_stage) line += fmt::format(" {}", layers);
-  return fmt::format("  layers a stage{}; the embedding opens the first, head and MTP module close the last\n", line);
+  return fmt::format("  layers a stage{}; the embedding opens the first stage, the head closes the last\n", line);
 }
 
 std::string step_lines(const sim::Result& r) {
@@ -176,6 +176,26 @@ std::string comparison_text(const planner::Comparison& comparison) {
   for (const planner::RefusedSchedule& refused : comparison.refused)
     out += fmt::format("  {:<20} not run: {}\n", refused.name, refused.reason);
   return out;
+}
+
+std::string synthesis_text(const schedules::Synthesis& synthesis) {
+  const schedules::Synthesized& best = synthesis.placements.front();
+  const double gap = best.lower_bound > 0.0 ? best.evaluation.makespan / best.lower_bound - 1.0 : 0.0;
+  std::string out = fmt::format("best of {} orders: makespan {:.6g} on {} placement, {}\n\n",
+                                grouped(static_cast<double>(synthesis.orders)), best.evaluation.makespan,
+                                best.placement, gap < 1e-9 ? "optimal there" : percent(gap) + " above the lower bound");
+  Table table(
+      {"placement", "makespan", "bound", "gap", "activations", "copies", "best named that fits", "makespan", "saved"});
+  for (const schedules::Synthesized& each : synthesis.placements) {
+    const double makespan = each.evaluation.makespan;
+    const bool named = !each.best_named.empty();
+    table.add({each.placement, fmt::format("{:.6g}", makespan), fmt::format("{:.6g}", each.lower_bound),
+               percent(makespan / each.lower_bound - 1.0), fmt::format("{:.4g}", each.evaluation.peak_activations),
+               std::to_string(each.evaluation.parameter_copies), named ? each.best_named : "-",
+               named ? fmt::format("{:.6g}", each.best_named_makespan) : "-",
+               named ? percent(1.0 - makespan / each.best_named_makespan) : "-"});
+  }
+  return out + table.text() + "\n  --format letters, json, csv, pytorch or svg writes the best order\n";
 }
 
 std::string model_text(const model::ModelSpec& model, std::int64_t sequence_length) {

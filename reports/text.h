@@ -4,6 +4,7 @@
 
 #include "planner/budget.h"
 #include "planner/comparison.h"
+#include "schedules/synthesize.h"
 #include "sim/plan.h"
 #include "sim/result.h"
 
@@ -14,6 +15,7 @@ std::string budget_text(const planner::Budget& budget);
 std::string step_text(const sim::Inputs& inputs, const sim::Result& result);
 std::string comparison_text(const planner::Comparison& comparison);
 std::string model_text(const model::ModelSpec& model, std::int64_t sequence_length);
+std::string synthesis_text(const schedules::Synthesis& synthesis);
 // Every class of the profile, with where its figures come from.
 std::string explain_text(const hardware::Profile& profile);
 

@@ -99,14 +99,12 @@ class Deriver {
   Dependencies run() {
     number_actions();
     result_.input_begin.reserve(result_.rank_begin.back() + 1u);
-    result_.inputs.reserve(3u * result_.rank_begin.back());
+    result_.inputs.reserve(most_inputs_);
     for (std::size_t r = 0; r < schedule_.actions.size(); ++r) {
-      std::uint32_t id = result_.rank_begin[r];
-      begin_ = id, end_ = result_.rank_begin[r + 1];
+      begin_ = result_.rank_begin[r], end_ = result_.rank_begin[r + 1];
       for (const Action& action : schedule_.actions[r]) {
         result_.input_begin.push_back(static_cast<std::uint32_t>(result_.inputs.size()));
         add_inputs(action);
-        ++id;
       }
     }
     result_.input_begin.push_back(static_cast<std::uint32_t>(result_.inputs.size()));
@@ -118,9 +116,17 @@ class Deriver {
     std::uint32_t id = 0;
     result_.rank_begin.push_back(0);
     for (const auto& actions : schedule_.actions) {
-      for (const Action& action : actions) producers_.record(action, id++);
+      for (const Action& action : actions) {
+        producers_.record(action, id++);
+        most_inputs_ += most_inputs(action.kind);
+      }
       result_.rank_begin.push_back(id);
     }
+  }
+
+  static std::size_t most_inputs(Kind kind) {
+    constexpr std::array<std::size_t, 5> of_kind{1, 2, 1, 2, 3};
+    return of_kind[static_cast<std::size_t>(kind)];
   }
 
   void add_inputs(const Action& action) {
@@ -156,6 +162,7 @@ class Deriver {
   const Schedule& schedule_;
   Producers producers_;
   Dependencies result_;
+  std::size_t most_inputs_ = 0;
   std::uint32_t begin_ = 0, end_ = 0;  // the actions of the rank at hand
 };
 

@@ -11,7 +11,7 @@
 //
 // Pairs. An overlapped pair does F and BW in FB. If FB < F + B + W, every job is shortened by FB / (F + B + W): a pair
 // then holds at least the shortened work of both, and work alone more than it. On the way a step costs at least min(F,
-// FB), or min(B, FB).
+// FB), or min(B, FB), and the last B with its W at least min(B + W, FB): FB may be smaller than B + W.
 //
 // Little's law. Each micro-batch occupies its activations on a rank from F's start to W's end; with a cap on their
 // number, makespan >= m x shortest lifetime / cap.
@@ -84,7 +84,7 @@ double lower_bound(const Schedule& schedule, const Costs& costs, double activati
   const double alone = forward + backward + weight;
   const double shortened = alone > 0.0 ? std::min(1.0, pair / alone) : 1.0;
   const double step_forward = std::min(forward, pair), step_backward = std::min(backward, pair),
-               last = std::min(weight, pair);
+               last = std::max(0.0, std::min(step_backward + weight, pair) - step_backward);
   std::vector<std::vector<Job>> jobs(static_cast<std::size_t>(schedule.ranks));
   double bound = 0.0;
   std::vector<double> occupied(static_cast<std::size_t>(schedule.ranks), 0.0);

@@ -226,7 +226,11 @@ void validate(const Schedule& schedule, const ValidateOptions& options) {
   Dependencies dependencies = derive_dependencies(schedule);
   if (options.point_to_point == PointToPoint::blocking) dependencies = with_blocking_batches(dependencies);
   const std::vector<std::uint32_t> order = execution_order(dependencies);
-  if (order.size() < dependencies.rank_begin.back()) throw deadlock_error(schedule, dependencies, order);
+  if (order.size() < dependencies.rank_begin.back()) {
+    const base::Error error = deadlock_error(schedule, dependencies, order);
+    if (options.point_to_point == PointToPoint::asynchronous) throw error;
+    throw base::Error(fmt::format("with blocking sends and receives {}", error.what()));
+  }
   if (options.activation_cap > 0.0) check_activations(schedule, options);
 }
 

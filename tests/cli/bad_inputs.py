@@ -108,6 +108,20 @@ check("unknown schedule in a list", ["compare"] + shape + ["--schedules", "1f1b,
 check("no schedule under the cap", ["compare"] + shape + ["--memory-cap", "0.1"], 1, "cap")
 check("sequence length of zero", ["model", "MODEL", "--sequence-length", "0"], 2, "0")
 
+check("unknown sweep", ["compare", "--ranks", "8", "--sweep", "micro_batch=8:16"], 2, "did you mean 'micro_batches'")
+check("backward sweep", ["compare", "--ranks", "8", "--sweep", "micro_batches=16:8"], 2, "16")
+check("sweep that nothing can run", ["compare", "--ranks", "7", "--sweep", "micro_batches=8:9", "--schedules", "dualpipe"], 1, "dualpipe")
+check("cap that no order keeps", ["schedule", "synthesize"] + shape + ["--memory-cap", "0.1", "--rounds", "5"], 1, "cap")
+check("cap that the schedule breaks", ["schedule", "gpipe"] + shape + ["--memory-cap", "8"], 1, "rank 0")
+check("two directions for PyTorch", ["schedule", "dualpipe"] + shape + ["--format", "pytorch"], 1, "dualpipev")
+check("absent schedule file", ["schedule", "--validate", "FOLDER/nowhere.csv"], 1, "nowhere.csv")
+check("a folder as schedule", ["schedule", "--validate", "FOLDER"], 1, "file")
+check("a plan as schedule", ["schedule", "--validate", "PLAN"], 1, "deepseek-v3.json")
+check("an unknown cell", ["schedule", "--validate", "PLAN"], 1, "row 1 column 2", "0F0x", edit=text("PLAN", "0F0,0F0x\n"))
+check("a stage on two ranks", ["schedule", "--validate", "PLAN"], 1, "stage 0", edit=text("PLAN", "0F0,0B0\n0F1,0B1\n"))
+check("an order that deadlocks", ["schedule", "--validate", "PLAN"], 1, "waits", edit=text("PLAN", "0F0,0B0,0F1,0B1\n1F1,1B1,1F0,1B0\n"))
+check("a schedule given twice", ["schedule", "1f1b", "--validate", "PLAN"], 2, "--validate")
+
 # Files.
 check("absent file", ["plan", "FOLDER/nowhere.json"], 1, "nowhere.json")
 check("a folder", ["plan", "FOLDER"], 1, "folder")

@@ -1,5 +1,3 @@
-#include "model/layers.h"
-
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -9,6 +7,7 @@
 
 #include "base/error.h"
 #include "model/counts.h"
+#include "model/layers.h"
 #include "model/spec.h"
 
 using namespace hourglass;
@@ -26,9 +25,9 @@ namespace {
 
 using Operators = std::vector<Operator>;
 
-const std::vector<std::string> shipped = {"deepseek-v2", "deepseek-v3", "glm-4.5", "kimi-k2", "llama-2-70b", "llama-3.1-405b",
-                                          "llama-3.1-70b", "llama-3.1-8b", "mixtral-8x7b", "qwen2.5-72b", "qwen3-235b-a22b",
-                                          "qwen3-30b-a3b"};
+const std::vector<std::string> shipped = {"deepseek-v2",  "deepseek-v3",    "glm-4.5",         "kimi-k2",
+                                          "llama-2-70b",  "llama-3.1-405b", "llama-3.1-70b",   "llama-3.1-8b",
+                                          "mixtral-8x7b", "qwen2.5-72b",    "qwen3-235b-a22b", "qwen3-30b-a3b"};
 
 ModelSpec read(const std::string& name) {
   return model::read_model(std::string(HOURGLASS_SOURCE_DIR) + "/configs/models/" + name + ".json");
@@ -54,7 +53,9 @@ Operators flat(const model::LayerPass& pass) {
   for (const Operators& part : pass) all.insert(all.end(), part.begin(), part.end());
   return all;
 }
-Operators layer(const LayerContext& context, LayerKind kind, Pass pass) { return flat(model::layer_operators(context, kind, pass)); }
+Operators layer(const LayerContext& context, LayerKind kind, Pass pass) {
+  return flat(model::layer_operators(context, kind, pass));
+}
 
 template <class Kind>
 std::vector<Kind> all_of(const Operators& list) {
@@ -111,8 +112,8 @@ std::vector<std::string> sorted(std::vector<std::string> texts) {
 std::vector<std::string> shown(const Operators& list) {
   std::vector<std::string> texts;
   for (const Operator& op : list) {
-    texts.push_back(fmt::format("{} {} {} {} {}", op.name, model::class_of(op.kind), model::flops(op.kind), model::bytes_read(op.kind),
-                                model::bytes_written(op.kind)));
+    texts.push_back(fmt::format("{} {} {} {} {}", op.name, model::class_of(op.kind), model::flops(op.kind),
+                                model::bytes_read(op.kind), model::bytes_written(op.kind)));
   }
   return sorted(texts);
 }
@@ -147,28 +148,31 @@ constexpr double tokens = 4096.0;
 }  // namespace
 
 // The FP8 GEMM table of deepseek-ai/profile-data train.json @4496024 (H800, EP64, 4096 tokens, shapes inferred from the
-// kernels' grids), as summarised in dualpipe-train-summary.md. The routed experts' rows there are of an actual run, 28416
-// to 36864; balanced they are 32768.
+// kernels' grids), as summarised in dualpipe-train-summary.md. The routed experts' rows there are of an actual run,
+// 28416 to 36864; balanced they are 32768.
 TEST_CASE("DeepSeek-V3's layer is made of the FP8 GEMMs of the published trace, and of no others") {
   const ModelSpec v3 = read("deepseek-v3");
   const LayerContext context = trace_context(v3);
-  CHECK(fp8_shapes(layer(context, LayerKind::moe, Pass::forward)) ==
-        sorted({"q_a_proj 4096x1536x7168", "kv_a_proj 4096x576x7168", "q_b_proj 4096x24576x1536", "kv_b_proj 4096x32768x512",
-                "o_proj 4096x7168x16384", "shared_gate_up 4096x4096x7168", "shared_down 4096x7168x2048",
-                "experts_gate_up 4: 32768x4096x7168", "experts_down 4: 32768x7168x2048"}));
+  CHECK(
+      fp8_shapes(layer(context, LayerKind::moe, Pass::forward)) ==
+      sorted({"q_a_proj 4096x1536x7168", "kv_a_proj 4096x576x7168", "q_b_proj 4096x24576x1536",
+              "kv_b_proj 4096x32768x512", "o_proj 4096x7168x16384", "shared_gate_up 4096x4096x7168",
+              "shared_down 4096x7168x2048", "experts_gate_up 4: 32768x4096x7168", "experts_down 4: 32768x7168x2048"}));
   CHECK(fp8_shapes(layer(context, LayerKind::moe, Pass::backward_input)) ==
         sorted({"shared_down 4096x2048x7168", "experts_down 4: 32768x2048x7168", "experts_gate_up 4: 32768x7168x4096",
-                "shared_gate_up 4096x7168x4096", "o_proj 4096x16384x7168",
-                "q_b_proj 4096x24576x1536", "kv_b_proj 4096x32768x512",  // recomputed forward
-                "q_b_proj 4096x1536x24576", "kv_b_proj 4096x512x32768", "kv_a_proj 4096x7168x576", "q_a_proj 4096x7168x1536"}));
+                "shared_gate_up 4096x7168x4096", "o_proj 4096x16384x7168", "q_b_proj 4096x24576x1536",
+                "kv_b_proj 4096x32768x512",  // recomputed forward
+                "q_b_proj 4096x1536x24576", "kv_b_proj 4096x512x32768", "kv_a_proj 4096x7168x576",
+                "q_a_proj 4096x7168x1536"}));
   // The trace lists a weight gradient as (tokens, out, in); here it is the product it is, [out, tokens] x [tokens, in].
   const Operators weight = layer(context, LayerKind::moe, Pass::backward_weight);
   CHECK(fp8_shapes(weight) ==
-        sorted({"shared_down 7168x2048x4096", "shared_gate_up 4096x7168x4096", "o_proj 7168x16384x4096", "kv_b_proj 32768x512x4096",
-                "q_b_proj 24576x1536x4096", "kv_a_proj 576x7168x4096", "q_a_proj 1536x7168x4096",
-                "experts_down 4: 7168x2048x32768", "experts_gate_up 4: 4096x7168x32768"}));
+        sorted({"shared_down 7168x2048x4096", "shared_gate_up 4096x7168x4096", "o_proj 7168x16384x4096",
+                "kv_b_proj 32768x512x4096", "q_b_proj 24576x1536x4096", "kv_a_proj 576x7168x4096",
+                "q_a_proj 1536x7168x4096", "experts_down 4: 7168x2048x32768", "experts_gate_up 4: 4096x7168x32768"}));
   for (const model::Gemm& g : all_of<model::Gemm>(weight)) CHECK((g.accumulate && g.output == Dtype::fp32));
-  for (const model::GroupedGemm& g : all_of<model::GroupedGemm>(weight)) CHECK((g.accumulate && g.output == Dtype::fp32));
+  for (const model::GroupedGemm& g : all_of<model::GroupedGemm>(weight))
+    CHECK((g.accumulate && g.output == Dtype::fp32));
 }
 
 TEST_CASE("DeepSeek-V3's attention core, dispatch and combine are those of the trace") {
@@ -212,7 +216,8 @@ TEST_CASE("the operators of all layers and the head do a third of the counted tr
     const LayerContext context = context_of(spec);
     double sum = flops(model::head_operators(context, Pass::forward));
     for (const LayerKind kind : spec.layers) sum += flops(layer(context, kind, Pass::forward));
-    CHECK(sum == doctest::Approx(model::training_flops_per_token(spec, 4096, true, false) / 3.0 * tokens).epsilon(1e-12));
+    CHECK(sum ==
+          doctest::Approx(model::training_flops_per_token(spec, 4096, true, false) / 3.0 * tokens).epsilon(1e-12));
   }
 }
 
@@ -242,13 +247,16 @@ TEST_CASE("tensor parallelism of t divides every pass's FLOPs by t while t divid
       split.parallel.tensor = t;
       for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
         CAPTURE(t);
-        CHECK(flops(layer(split, kind, pass)) * static_cast<double>(t) == doctest::Approx(flops(layer(whole, kind, pass))).epsilon(1e-12));
+        CHECK(flops(layer(split, kind, pass)) * static_cast<double>(t) ==
+              doctest::Approx(flops(layer(whole, kind, pass))).epsilon(1e-12));
       }
     }
   });
 }
 
-TEST_CASE("latent attention under tensor parallelism: heads are split, the latents' projections take a part of the sequence") {
+TEST_CASE(
+    "latent attention under tensor parallelism: heads are split, the latents' projections take a part of the "
+    "sequence") {
   const ModelSpec v3 = read("deepseek-v3");
   for (const std::int64_t t : {2, 4, 8}) {
     CAPTURE(t);
@@ -258,8 +266,8 @@ TEST_CASE("latent attention under tensor parallelism: heads are split, the laten
     for (const Operator& op : forward) {
       const auto* g = std::get_if<model::Gemm>(&op.kind);
       if (!g) continue;
-      CAPTURE(op.name);
       const std::string name = op.name;
+      CAPTURE(name);
       if (name == "q_a_proj") CHECK((g->m == 4096 / t && g->n == 1536 && g->k == 7168));
       if (name == "kv_a_proj") CHECK((g->m == 4096 / t && g->n == 576 && g->k == 7168));
       if (name == "q_b_proj") CHECK((g->m == 4096 && g->n == 24576 / t && g->k == 1536));
@@ -276,21 +284,25 @@ TEST_CASE("latent attention under tensor parallelism: heads are split, the laten
   }
 }
 
-TEST_CASE("a dense layer under tensor parallelism gathers and scatters twice each way, and gathers its two inputs for W") {
+TEST_CASE(
+    "a dense layer under tensor parallelism gathers and scatters twice each way, and gathers its two inputs for W") {
   const ModelSpec llama = read("llama-3.1-70b");
   LayerContext context = context_of(llama);
   context.parallel.tensor = 8;
   const double hidden = tokens * 8192 * 2;
   for (const Pass pass : {Pass::forward, Pass::backward_input}) {
     CHECK(bytes_over<model::AllGather>(layer(context, LayerKind::dense, pass), model::Group::tensor) == 2.0 * hidden);
-    CHECK(bytes_over<model::ReduceScatter>(layer(context, LayerKind::dense, pass), model::Group::tensor) == 2.0 * hidden);
+    CHECK(bytes_over<model::ReduceScatter>(layer(context, LayerKind::dense, pass), model::Group::tensor) ==
+          2.0 * hidden);
   }
-  CHECK(bytes_over<model::AllGather>(layer(context, LayerKind::dense, Pass::backward_weight), model::Group::tensor) == 2.0 * hidden);
+  CHECK(bytes_over<model::AllGather>(layer(context, LayerKind::dense, Pass::backward_weight), model::Group::tensor) ==
+        2.0 * hidden);
   CHECK(model::boundary_bytes(context) == hidden / 8.0);
 }
 
-TEST_CASE("routed experts need no tensor-parallel collective: without a shared expert the MLP half has none in any pass") {
-  for (const char* name : {"qwen3-235b-a22b", "mixtral-8x7b"}) {
+TEST_CASE(
+    "routed experts need no tensor-parallel collective: without a shared expert the MLP half has none in any pass") {
+  for (const std::string name : {"qwen3-235b-a22b", "mixtral-8x7b"}) {
     CAPTURE(name);
     const ModelSpec spec = read(name);
     LayerContext context = context_of(spec);
@@ -305,8 +317,8 @@ TEST_CASE("routed experts need no tensor-parallel collective: without a shared e
   }
 }
 
-// activations.cpp keeps a shard of the latents, "sequence parallelism keeps the shard and gathers again": so the backward
-// pass, which projects them up again or needs them as the operand of a weight gradient, must gather them.
+// activations.cpp keeps a shard of the latents, "sequence parallelism keeps the shard and gathers again": so the
+// backward pass, which projects them up again or needs them as the operand of a weight gradient, must gather them.
 TEST_CASE("latents kept as a shard are gathered again in the backward pass, over tensor and context ranks") {
   const ModelSpec v3 = read("deepseek-v3");
   const auto gathered = [&](const Parallelism& parallel, model::Group group) {
@@ -314,7 +326,8 @@ TEST_CASE("latents kept as a shard are gathered again in the backward pass, over
     context.parallel = parallel;
     double bytes = 0.0;
     for (const Pass pass : {Pass::backward_input, Pass::backward_weight}) {
-      bytes += bytes_over<model::AllGather>(model::layer_operators(context, LayerKind::moe, pass)[model::attention], group);
+      bytes +=
+          bytes_over<model::AllGather>(model::layer_operators(context, LayerKind::moe, pass)[model::attention], group);
     }
     return bytes;
   };
@@ -336,9 +349,11 @@ TEST_CASE("expert tensor parallelism splits an expert's width, keeps the FLOPs a
     CHECK(gemm_flops(layer(split, LayerKind::moe, pass)) == gemm_flops(layer(whole, LayerKind::moe, pass)));
     CHECK(bytes_over<model::AllGather>(layer(whole, LayerKind::moe, pass), model::Group::expert_tensor) == 0.0);
     if (pass == Pass::backward_weight) continue;
-    const double gathered = bytes_over<model::AllGather>(layer(split, LayerKind::moe, pass), model::Group::expert_tensor);
+    const double gathered =
+        bytes_over<model::AllGather>(layer(split, LayerKind::moe, pass), model::Group::expert_tensor);
     CHECK(gathered > 2.0 * tokens * 7168 * 2);  // more than one copy of each token arrives
-    CHECK(gathered == bytes_over<model::ReduceScatter>(layer(split, LayerKind::moe, pass), model::Group::expert_tensor));
+    CHECK(gathered ==
+          bytes_over<model::ReduceScatter>(layer(split, LayerKind::moe, pass), model::Group::expert_tensor));
   }
   const auto experts = all_of<model::GroupedGemm>(layer(split, LayerKind::moe, Pass::forward));
   REQUIRE(experts.size() == 2);
@@ -359,14 +374,17 @@ TEST_CASE("context parallelism shortens queries, not keys: attention is shared o
     CHECK(core[0].q_length == 1024);
     CHECK(core[0].kv_length == 4096);
     CHECK(model::local_tokens(split) == 1024);
-    CHECK(4.0 * model::flops(core[0]) == model::flops(all_of<model::AttentionCore>(layer(whole, LayerKind::dense, Pass::forward))[0]));
+    CHECK(4.0 * model::flops(core[0]) ==
+          model::flops(all_of<model::AttentionCore>(layer(whole, LayerKind::dense, Pass::forward))[0]));
     const double width = latent ? 512 + 64 : 2.0 * 8 * 128;
     CHECK(bytes_over<model::AllGather>(forward, model::Group::context) == tokens * width * 2);
-    CHECK(bytes_over<model::ReduceScatter>(layer(split, LayerKind::dense, Pass::backward_input), model::Group::context) == tokens * width * 2);
+    CHECK(bytes_over<model::ReduceScatter>(layer(split, LayerKind::dense, Pass::backward_input),
+                                           model::Group::context) == tokens * width * 2);
     // All GEMMs shrink but the projection of the gathered latents.
     const double repeated = gemm_flops(forward, "kv_b_proj");
     CHECK(repeated == gemm_flops(layer(whole, LayerKind::dense, Pass::forward), "kv_b_proj"));
-    CHECK(gemm_flops(forward) - repeated == (gemm_flops(layer(whole, LayerKind::dense, Pass::forward)) - repeated) / 4.0);
+    CHECK(gemm_flops(forward) - repeated ==
+          (gemm_flops(layer(whole, LayerKind::dense, Pass::forward)) - repeated) / 4.0);
     // Its weight gradient does not wait for the weight pass, and is not done twice.
     CHECK(gemm_flops(layer(split, LayerKind::dense, Pass::backward_input), "kv_b_proj") == 2.0 * repeated);
     CHECK(gemm_flops(layer(split, LayerKind::dense, Pass::backward_weight), "kv_b_proj") == 0.0);
@@ -393,9 +411,12 @@ TEST_CASE("recomputation adds its operators to the input-gradient pass and chang
     return context;
   }();
   CHECK(shown(layer(some, LayerKind::moe, Pass::forward)) == shown(layer(none, LayerKind::moe, Pass::forward)));
-  CHECK(shown(layer(some, LayerKind::moe, Pass::backward_weight)) == shown(layer(none, LayerKind::moe, Pass::backward_weight)));
+  CHECK(shown(layer(some, LayerKind::moe, Pass::backward_weight)) ==
+        shown(layer(none, LayerKind::moe, Pass::backward_weight)));
   const double core = 2.0 * tokens * tokens * 128 * 320 / 2.0, up = 2.0 * tokens * (1536.0 * 24576 + 512.0 * 32768);
-  CHECK(flops(layer(some, LayerKind::moe, Pass::backward_input)) - flops(layer(none, LayerKind::moe, Pass::backward_input)) == core + up);
+  CHECK(flops(layer(some, LayerKind::moe, Pass::backward_input)) -
+            flops(layer(none, LayerKind::moe, Pass::backward_input)) ==
+        core + up);
 }
 
 TEST_CASE("every operator has finite, non-negative FLOPs and bytes, in every pass of every layout") {
@@ -407,7 +428,8 @@ TEST_CASE("every operator has finite, non-negative FLOPs and bytes, in every pas
   const auto look = [&](const Operators& list) {
     for (const Operator& op : list) {
       ++seen;
-      for (const double value : {model::flops(op.kind), model::bytes_read(op.kind), model::bytes_written(op.kind), model::message_bytes(op.kind)}) {
+      for (const double value : {model::flops(op.kind), model::bytes_read(op.kind), model::bytes_written(op.kind),
+                                 model::message_bytes(op.kind)}) {
         bad += std::isfinite(value) && value >= 0.0 ? 0 : 1;
       }
       bad += model::bytes_read(op.kind) + model::bytes_written(op.kind) > 0.0 ? 0 : 1;
@@ -438,15 +460,15 @@ TEST_CASE("every operator has finite, non-negative FLOPs and bytes, in every pas
 
 TEST_CASE("a DeepSeek-V3 MoE layer keeps the 640 MB that its tensors add up to") {
   const ModelSpec v3 = read("deepseek-v3");
-  const double fp8 = 1.0 + 4.0 / 128.0;  // E4M3 and an FP32 scale for every 128 values
-  const double attention = tokens * 7168 * 2                   // its input, BF16
-                           + tokens * (1536 + 512 + 64) * 2    // latents and the rotated key, BF16
-                           + tokens * 128 * 128 * 1.5          // attention output, E5M6
-                           + tokens * 128 * 4;                 // log-sum-exp
-  const double mlp = tokens * 7168 * 2                         // its input, BF16
-                     + tokens * 256 * 4 + tokens * 8 * 12      // router scores and choices
-                     + tokens * 2 * 2048 * fp8                 // the shared expert's SwiGLU input
-                     + 8 * tokens * (7168 + 2 * 2048) * fp8;   // the routed experts' input and SwiGLU input
+  const double fp8 = 1.0 + 4.0 / 128.0;                       // E4M3 and an FP32 scale for every 128 values
+  const double attention = tokens * 7168 * 2                  // its input, BF16
+                           + tokens * (1536 + 512 + 64) * 2   // latents and the rotated key, BF16
+                           + tokens * 128 * 128 * 1.5         // attention output, E5M6
+                           + tokens * 128 * 4;                // log-sum-exp
+  const double mlp = tokens * 7168 * 2                        // its input, BF16
+                     + tokens * 256 * 4 + tokens * 8 * 12     // router scores and choices
+                     + tokens * 2 * 2048 * fp8                // the shared expert's SwiGLU input
+                     + 8 * tokens * (7168 + 2 * 2048) * fp8;  // the routed experts' input and SwiGLU input
   const double bytes = model::layer_activations(trace_context(v3), LayerKind::moe).total;
   CHECK(bytes == doctest::Approx(attention + mlp).epsilon(1e-12));
   CHECK(bytes == doctest::Approx(640e6).epsilon(0.01));
@@ -455,8 +477,8 @@ TEST_CASE("a DeepSeek-V3 MoE layer keeps the 640 MB that its tensors add up to")
 TEST_CASE("each recompute choice keeps less or the same, whatever else is chosen; full keeps the input alone") {
   for_every_layer([](const ModelSpec& spec, LayerKind kind) {
     LayerContext context = context_of(spec, Precision::fp8_block);
-    const std::vector<bool Recompute::*> choices = {&Recompute::norm, &Recompute::mla_up_proj, &Recompute::swiglu, &Recompute::moe_act,
-                                                    &Recompute::core_attn};
+    const std::vector<bool Recompute::*> choices = {&Recompute::norm, &Recompute::mla_up_proj, &Recompute::swiglu,
+                                                    &Recompute::moe_act, &Recompute::core_attn};
     const auto kept = [&](unsigned chosen) {
       for (unsigned i = 0; i < choices.size(); ++i) context.recompute.*choices[i] = (chosen >> i & 1u) != 0;
       return model::layer_activations(context, kind).total;
@@ -497,7 +519,8 @@ TEST_CASE("recompute choices are read by name; a misspelt one is named, and none
   CHECK(message_of({"none"}) == "no error");
   CHECK(message_of({"norm", "mla_up_prj"}) ==
         "plan.json /recompute: unknown recompute choice 'mla_up_prj'; did you mean 'mla_up_proj'?");
-  CHECK(message_of({"everything at once"}).find("the choices are none, norm, mla_up_proj, swiglu") != std::string::npos);
+  CHECK(message_of({"everything at once"}).find("the choices are none, norm, mla_up_proj, swiglu") !=
+        std::string::npos);
   CHECK(message_of({"none", "full"}).find("'none' stands beside other choices") != std::string::npos);
   CHECK(message_of({"full", "none"}).find("'none' stands beside other choices") != std::string::npos);
 }

@@ -1,11 +1,11 @@
-#include "model/routing.h"
-
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <bit>
 #include <numeric>
 
 #include "base/random.h"
+#include "model/routing.h"
 
 using namespace hourglass;
 using model::Routing;
@@ -51,7 +51,8 @@ double simulated(const Routing& r, std::int64_t parts, int rounds) {
     }
     random.shuffle(eligible);
     std::uint64_t hit = 0;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(r.top_k); ++i) hit |= std::uint64_t{1} << (eligible[i] / (r.experts / parts));
+    for (std::size_t i = 0; i < static_cast<std::size_t>(r.top_k); ++i)
+      hit |= std::uint64_t{1} << (eligible[i] / (r.experts / parts));
     sum += static_cast<double>(std::popcount(hit));
   }
   return sum / rounds;
@@ -60,11 +61,11 @@ double simulated(const Routing& r, std::int64_t parts, int rounds) {
 }  // namespace
 
 TEST_CASE("expected parts are the mean over every possible choice of groups and experts") {
-  for (const Routing& r : {Routing{8, 2, 1, 1}, Routing{8, 3, 4, 2}, Routing{8, 2, 2, 1}, Routing{12, 4, 4, 3}, Routing{12, 3, 6, 2},
-                           Routing{16, 4, 8, 3}, Routing{16, 4, 4, 4}}) {
+  for (const Routing& r : {Routing{8, 2, 1, 1}, Routing{8, 3, 4, 2}, Routing{8, 2, 2, 1}, Routing{12, 4, 4, 3},
+                           Routing{12, 3, 6, 2}, Routing{16, 4, 8, 3}, Routing{16, 4, 4, 4}}) {
     for (std::int64_t parts = 1; parts <= r.experts; ++parts) {
       const std::int64_t part = r.experts / parts, group = r.experts / r.groups;
-      // Parts and groups nest when the experts are placed in order over a power of two of GPUs.
+      // Parts that straddle groups are outside the formula.
       if (r.experts % parts != 0 || (part % group != 0 && group % part != 0)) continue;
       CAPTURE(r.experts);
       CAPTURE(r.groups);
@@ -78,15 +79,16 @@ TEST_CASE("DeepSeek-V3: a token goes to almost 4 of 8 nodes and to 7.7 of 64 GPU
   const Routing v3{256, 8, 8, 4};
   for (const std::int64_t parts : {2, 4, 8, 16, 32, 64}) {
     CAPTURE(parts);
-    // The standard error of 200,000 draws is below 0.003.
-    CHECK(model::expected_parts(v3, parts) == doctest::Approx(simulated(v3, parts, 200000)).epsilon(0.004));
+    // The standard error of 100,000 draws is 0.002 or less.
+    CHECK(model::expected_parts(v3, parts) == doctest::Approx(simulated(v3, parts, 100000)).epsilon(0.003));
   }
   // 4 (1 - C(96, 8) / C(128, 8)) = 3.63: four nodes are allowed, not always all used.
   CHECK(model::expected_parts(v3, 8) == doctest::Approx(3.63).epsilon(0.005));
 }
 
 TEST_CASE("a token goes to at least one part, and to no more than there are parts, experts, or GPUs of its groups") {
-  for (const Routing& r : {Routing{256, 8, 8, 4}, Routing{160, 6, 8, 3}, Routing{384, 8, 1, 1}, Routing{128, 8, 1, 1}, Routing{8, 2, 1, 1}}) {
+  for (const Routing& r : {Routing{256, 8, 8, 4}, Routing{160, 6, 8, 3}, Routing{384, 8, 1, 1}, Routing{128, 8, 1, 1},
+                           Routing{8, 2, 1, 1}}) {
     double before = 1.0;
     for (std::int64_t parts = 1; parts <= r.experts; parts *= 2) {
       if (r.experts % parts != 0) break;
