@@ -21,38 +21,36 @@ constexpr std::uint32_t none = ~std::uint32_t{0};
 // Every micro-batch has one direction, so (stage, micro-batch) names a block of work whatever the placement.
 class Producers {
  public:
-  explicit Producers(const Schedule& schedule) : stages_(schedule.stages), micro_batches_(schedule.micro_batches) {
-    const auto blocks = static_cast<std::size_t>(stages_) * static_cast<std::size_t>(micro_batches_);
-    for (auto& table : by_half_) table.assign(blocks, none);
-  }
+  explicit Producers(const Schedule& schedule)
+      : stages_(schedule.stages),
+        micro_batches_(schedule.micro_batches),
+        blocks_(static_cast<std::size_t>(stages_) * static_cast<std::size_t>(micro_batches_), {none, none, none}) {}
 
   // The halves that an action produces: one, or for a full backward and a pair several.
   void record(const Action& action, std::uint32_t id) {
     switch (action.kind) {
       case Kind::forward:
-        record(Half::forward, action.stage, action.micro_batch, id);
+        set(Half::forward, action.stage, action.micro_batch, id);
         break;
       case Kind::backward_input:
-        record(Half::backward, action.stage, action.micro_batch, id);
+        set(Half::backward, action.stage, action.micro_batch, id);
         break;
       case Kind::backward_weight:
-        record(Half::weight, action.stage, action.micro_batch, id);
+        set(Half::weight, action.stage, action.micro_batch, id);
         break;
       case Kind::backward:
-        record(Half::backward, action.stage, action.micro_batch, id);
-        record(Half::weight, action.stage, action.micro_batch, id);
+        set_full_backward(action.stage, action.micro_batch, id);
         break;
       case Kind::overlapped:
-        record(Half::forward, action.stage, action.micro_batch, id);
-        record(Half::backward, action.backward_stage, action.backward_micro_batch, id);
-        record(Half::weight, action.backward_stage, action.backward_micro_batch, id);
+        set(Half::forward, action.stage, action.micro_batch, id);
+        set_full_backward(action.backward_stage, action.backward_micro_batch, id);
         break;
     }
   }
 
   // Throws if nothing produces it: then the schedule is incomplete.
   std::uint32_t of(Half half, int stage, int micro_batch, const Action& consumer) const {
-    const std::uint32_t id = by_half_[static_cast<std::size_t>(half)][index(stage, micro_batch)];
+    const std::uint32_t id = blocks_[index(stage, micro_batch)][static_cast<std::size_t>(half)];
     if (id == none) missing(half, stage, micro_batch, consumer);
     return id;
   }
@@ -63,11 +61,19 @@ class Producers {
            static_cast<std::size_t>(micro_batch);
   }
 
-  void record(Half half, int stage, int micro_batch, std::uint32_t id) {
+  std::array<std::uint32_t, 3>& block(int stage, int micro_batch) {
     if (stage < 0 || stage >= stages_ || micro_batch < 0 || micro_batch >= micro_batches_) outside(stage, micro_batch);
-    std::uint32_t& entry = by_half_[static_cast<std::size_t>(half)][index(stage, micro_batch)];
-    if (entry != none) twice(half, stage, micro_batch);
-    entry = id;
+    return blocks_[index(stage, micro_batch)];
+  }
+  void set(Half half, int stage, int micro_batch, std::uint32_t id) {
+    std::uint32_t& producer = block(stage, micro_batch)[static_cast<std::size_t>(half)];
+    if (producer != none) twice(half, stage, micro_batch);
+    producer = id;
+  }
+  void set_full_backward(int stage, int micro_batch, std::uint32_t id) {
+    auto& [forward, backward, weight] = block(stage, micro_batch);
+    if (backward != none || weight != none) twice(backward != none ? Half::backward : Half::weight, stage, micro_batch);
+    backward = weight = id;
   }
 
   static std::string_view name(Half half) {
@@ -89,7 +95,7 @@ class Producers {
   }
 
   int stages_, micro_batches_;
-  std::array<std::vector<std::uint32_t>, 3> by_half_;
+  std::vector<std::array<std::uint32_t, 3>> blocks_;  // by half
 };
 
 class Deriver {
@@ -98,20 +104,25 @@ class Deriver {
 
   Dependencies run() {
     number_actions();
-    result_.input_begin.reserve(result_.rank_begin.back() + 1u);
-    result_.inputs.reserve(most_inputs_);
+    result_.inputs.resize(most_inputs_);
+    result_.input_begin.resize(result_.rank_begin.back() + 1u);
+    cursor_ = result_.inputs.data();
+    std::uint32_t* input_begin = result_.input_begin.data();
     for (std::size_t r = 0; r < schedule_.actions.size(); ++r) {
       begin_ = result_.rank_begin[r], end_ = result_.rank_begin[r + 1];
       for (const Action& action : schedule_.actions[r]) {
-        result_.input_begin.push_back(static_cast<std::uint32_t>(result_.inputs.size()));
+        *input_begin++ = inputs_so_far();
         add_inputs(action);
       }
     }
-    result_.input_begin.push_back(static_cast<std::uint32_t>(result_.inputs.size()));
+    *input_begin = inputs_so_far();
+    result_.inputs.resize(inputs_so_far());
     return std::move(result_);
   }
 
  private:
+  std::uint32_t inputs_so_far() const { return static_cast<std::uint32_t>(cursor_ - result_.inputs.data()); }
+
   void number_actions() {
     std::uint32_t id = 0;
     result_.rank_begin.push_back(0);
@@ -156,13 +167,14 @@ class Deriver {
   }
   void add(const Action& consumer, Half produced, Half consumed, int stage, int micro_batch) {
     const std::uint32_t id = producers_.of(produced, stage, micro_batch, consumer);
-    result_.inputs.push_back({id, produced, consumed, id < begin_ || id >= end_});
+    *cursor_++ = {id, produced, consumed, id - begin_ >= end_ - begin_};
   }
 
   const Schedule& schedule_;
   Producers producers_;
   Dependencies result_;
   std::size_t most_inputs_ = 0;
+  Dependency* cursor_ = nullptr;       // behind the last input
   std::uint32_t begin_ = 0, end_ = 0;  // the actions of the rank at hand
 };
 

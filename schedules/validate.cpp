@@ -229,7 +229,8 @@ void validate(const Schedule& schedule, const ValidateOptions& options) {
   if (order.size() < dependencies.rank_begin.back()) {
     const base::Error error = deadlock_error(schedule, dependencies, order);
     if (options.point_to_point == PointToPoint::asynchronous) throw error;
-    throw base::Error(fmt::format("with blocking sends and receives {}", error.what()));
+    throw base::Error(fmt::format("with blocking sends and receives {}", error.what()), "",
+                      "post receives ahead of the action before, or use asynchronous messages");
   }
   if (options.activation_cap > 0.0) check_activations(schedule, options);
 }
