@@ -33,6 +33,7 @@ require_packages() {
     exit 1
   fi
   rm -f "$log"
+  installed_now=yes
 }
 
 # build PRESET TARGET...: quiet when it works, the compiler's words when it does not.
@@ -40,7 +41,8 @@ build() {
   local preset=$1 log
   shift
   log=$(mktemp)
-  if [ ! -f "build/$preset/build.ninja" ]; then
+  # What was installed a moment ago may change what is built.
+  if [ ! -f "build/$preset/build.ninja" ] || [ -n "${installed_now:-}" ]; then
     cmake --preset "$preset" >"$log" 2>&1 || { cat "$log" >&2; echo "error: cmake could not configure" >&2; exit 1; }
     echo "building Hourglass ($preset); the first time takes a few minutes" >&2
   fi
