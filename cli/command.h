@@ -18,11 +18,13 @@ int compare(const Invocation& invocation);
 int schedule(const Invocation& invocation);
 int synthesize(const Invocation& invocation);  // schedule synthesize
 int model(const Invocation& invocation);
+int calibrate(const Invocation& invocation);
 
 struct Usage {
   std::string synopsis;  // "hourglass plan PLAN.json [options]"
   std::string summary;
-  std::vector<std::string> positional;  // option names that bare arguments fill, in order
+  std::vector<std::string>
+      positional;  // option names that bare arguments fill, in order; "name*" takes all that follow
 };
 
 // Parses with Boost.Program_options, without its guessing of prefixes. Prints the help and returns false for --help.

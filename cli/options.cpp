@@ -34,6 +34,10 @@ bool parse(const Invocation& invocation, const Usage& usage, const po::options_d
   po::options_description hidden;
   po::positional_options_description positional;
   for (const std::string& name : usage.positional) {
+    if (name.ends_with('*')) {  // all that follow, of an option that is listed
+      positional.add(name.substr(0, name.size() - 1).c_str(), -1);
+      continue;
+    }
     hidden.add_options()(name.c_str(), po::value<std::string>());
     positional.add(name.c_str(), 1);
   }

@@ -3,11 +3,12 @@
 // GEMM. A kernel cuts the output [m, n] in tiles of a x b and gives each SM whole tiles; with S SMs they run in
 // ceil(tiles / S) waves, so the last wave may be nearly empty (wave quantisation) and a tile may hang over the edge of
 // the matrix (tile quantisation). One tile costs
-//     2 a b ceil(k/128) 128 / (P/S0 * e(a, b)) + overhead,     e(a, b) = e0 / (1 + h (1/a + 1/b))
+//     max(2 a b ceil(k/128) 128 / (P/S0 * e(a, b)), ceil(k/128) step) + overhead,     e(a, b) = e0 / (1 + h (1/a +
+//     1/b))
 // where P/S0 is the peak of one SM, e0 the main-loop efficiency, and h the price of loading operands: a small tile
-// loads more bytes a FLOP. Prologue and epilogue do not shrink with k: that is why k = 512 is slow. The tile is the one
-// that costs least, as library heuristics choose it (DeepGEMM's sm90 heuristics enumerate the same candidates). HBM
-// bounds from below: each operand and the result once.
+// loads more bytes a FLOP, and cannot hide the latency of a step of k. Prologue and epilogue do not shrink with k: that
+// is why k = 512 is slow. The tile is the one that costs least, as library heuristics choose it (DeepGEMM's sm90
+// heuristics enumerate the same candidates). HBM bounds from below: each operand and the result once.
 //
 // Attention. FLOPs that are computed over an achieved rate; rows shorter than h do not amortise their start
 // (FlashAttention-3, arXiv 2407.08608, shows the same shape of curve).
@@ -49,7 +50,9 @@ double best_tiling_seconds(const GemmShape& shape, const GemmClass& kernel, doub
       const auto height = static_cast<double>(a), width = static_cast<double>(b);
       const double rate =
           flops_per_sm * kernel.main_loop_efficiency / (1.0 + kernel.operand_elements * (1.0 / height + 1.0 / width));
-      best = std::min(best, static_cast<double>(waves) * (2.0 * height * width * k / rate + kernel.tile_overhead_s));
+      const double main_loop =
+          std::max(2.0 * height * width * k / rate, k / static_cast<double>(k_step) * kernel.k_step_s);
+      best = std::min(best, static_cast<double>(waves) * (main_loop + kernel.tile_overhead_s));
     }
   }
   return best;

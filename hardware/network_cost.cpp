@@ -5,6 +5,11 @@
 // of rings, so the inter-node tier moves at (GPUs of the group on a node) x NIC bandwidth, shared by as many rings:
 // each GPU effectively has its own NIC.
 //
+// Protocols. NCCL sends small buffers with flags in the data (LL, LL128: little to start, a fraction of the bandwidth)
+// and large ones in bulk behind a handshake (Simple); it takes the faster, and so does this. The own part of the buffer
+// is copied in and out: a fraction of a step more. Not modelled: reduction inside the switch (NVLS), which NCCL uses
+// for some all-reduces.
+//
 // MoE dispatch and combine with node-limited routing (DeepSeek-V3 report, section 3.2.2): a token is sent once to each
 // remote node that holds one of its experts, to the GPU of the same index there, and forwarded over NVLink to the GPUs
 // that need it; both tiers run concurrently, so the slower one sets the time. EP8, 16 and 32 of DeepEP's published H800
@@ -31,7 +36,12 @@ double collective_seconds(const Cluster& cluster, const Profile& profile, Collec
   const double bandwidth = (one_node ? cluster.nvlink_bandwidth : cluster.nic_bandwidth) * link.efficiency;
   const auto ranks = static_cast<double>(group.ranks);
   const double steps = ring_steps(collective, ranks);
-  return link.startup_s + steps * link.step_s + steps * bytes / ranks / bandwidth;
+  const double moved = (steps + link.copy_steps) * bytes / ranks;
+  const double bulk = link.startup_s + steps * link.step_s + moved / bandwidth;
+  if (link.low_latency_efficiency <= 0.0) return bulk;
+  const double low_latency = link.low_latency_startup_s + steps * link.step_s +
+                             moved / bandwidth * link.efficiency / link.low_latency_efficiency;
+  return std::min(bulk, low_latency);
 }
 
 double send_seconds(const Cluster& cluster, const Profile& profile, double bytes, bool same_node) {

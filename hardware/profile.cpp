@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
+#include "base/error.h"
 #include "base/units.h"
 
 namespace hourglass::hardware {
@@ -33,6 +36,7 @@ GemmClass read_gemm(Fields fields) {
   out.main_loop_efficiency = efficiency(fields, "main_loop_efficiency");
   out.operand_elements = fields.number("operand_elements", 0.0, 1024.0);
   out.tile_overhead_s = microseconds(fields, "tile_overhead_us");
+  out.k_step_s = microseconds(fields, "k_step_us");
   out.launch_s = microseconds(fields, "launch_us");
   out.weight_gradient_slowdown = slowdown(fields, "weight_gradient_slowdown");
   out.provenance = read_provenance(fields);
@@ -63,6 +67,9 @@ MemoryClass read_memory(Fields fields) {
 LinkClass read_link(Fields fields) {
   LinkClass out;
   out.efficiency = efficiency(fields, "efficiency");
+  out.copy_steps = fields.number_or("copy_steps", 0.0, 0.0, 10.0);
+  out.low_latency_efficiency = fields.number_or("low_latency_efficiency", 0.0, 0.0, 2.0);
+  out.low_latency_startup_s = fields.number_or("low_latency_startup_us", 0.0, 0.0, 1e6) * micro;
   out.startup_s = microseconds(fields, "startup_us");
   out.step_s = microseconds(fields, "step_us");
   out.provenance = read_provenance(fields);
@@ -132,6 +139,7 @@ namespace {
 void slow(GemmClass& kernel, double factor) {
   kernel.main_loop_efficiency /= factor;
   kernel.tile_overhead_s *= factor;
+  kernel.k_step_s *= factor;
   kernel.launch_s *= factor;
 }
 void slow(AttentionClass& kernel, double factor) {
@@ -145,6 +153,8 @@ void slow(MemoryClass& kernel, double factor) {
 }
 void slow(LinkClass& link, double factor) {
   link.efficiency /= factor;
+  link.low_latency_efficiency /= factor;
+  link.low_latency_startup_s *= factor;
   link.startup_s *= factor;
   link.step_s *= factor;
 }
@@ -188,11 +198,73 @@ std::vector<ClassOrigin> origins(const Profile& profile) {
   return all;
 }
 
+void set_provenance(Profile& profile, const std::string& name, const Provenance& provenance) {
+  bool found = false;
+  for_each_class(profile, [&](const char* each, auto& kernel) {
+    if (name != each) return;
+    kernel.provenance = provenance;
+    found = true;
+  });
+  if (!found) throw base::Error("there is no class " + name, "profile");
+}
+
 Profile slowed(Profile profile, const std::string& name, double factor) {
   for_each_class(profile, [&](const char* each, auto& kernel) {
     if (name == each) slow(kernel, factor);
   });
   return profile;
+}
+
+namespace {
+
+double micros(double seconds) { return std::round(seconds / micro * 1e6) / 1e6; }
+
+void write(base::Json& out, const GemmClass& c) {
+  out = {{"main_loop_efficiency", c.main_loop_efficiency},
+         {"operand_elements", c.operand_elements},
+         {"tile_overhead_us", micros(c.tile_overhead_s)},
+         {"k_step_us", micros(c.k_step_s)},
+         {"launch_us", micros(c.launch_s)},
+         {"weight_gradient_slowdown", c.weight_gradient_slowdown}};
+}
+void write(base::Json& out, const AttentionClass& c) {
+  out = {{"forward_efficiency", c.forward_efficiency},
+         {"backward_efficiency", c.backward_efficiency},
+         {"half_length", c.half_length},
+         {"launch_us", micros(c.launch_s)}};
+}
+void write(base::Json& out, const MemoryClass& c) {
+  out = {{"efficiency", c.efficiency}, {"launch_us", micros(c.launch_s)}};
+}
+void write(base::Json& out, const LinkClass& c) {
+  out = {{"efficiency", c.efficiency}, {"startup_us", micros(c.startup_s)}, {"step_us", micros(c.step_s)}};
+  if (c.copy_steps > 0.0) out["copy_steps"] = c.copy_steps;
+  if (c.low_latency_efficiency <= 0.0) return;
+  out["low_latency_efficiency"] = c.low_latency_efficiency;
+  out["low_latency_startup_us"] = micros(c.low_latency_startup_s);
+}
+void write(base::Json& out, const InSitu& c) {
+  out = {{"gemm_slowdown", c.gemm_slowdown},
+         {"grouped_gemm_slowdown", c.grouped_gemm_slowdown},
+         {"attention_slowdown", c.attention_slowdown},
+         {"memory_slowdown", c.memory_slowdown},
+         {"dispatch_slowdown", c.dispatch_slowdown},
+         {"combine_slowdown", c.combine_slowdown},
+         {"skew_us", micros(c.skew_s)}};
+}
+
+}  // namespace
+
+base::Json profile_json(const Profile& profile) {
+  base::Json out = {{"name", profile.name}, {"gpu", profile.gpu}};
+  for_each_class(profile, [&](const char* name, const auto& kernel) {
+    if (kernel.provenance.source.empty()) return;  // FP8 may be absent
+    write(out[name], kernel);
+    out[name]["origin"] = name_of(kernel.provenance.origin);
+    out[name]["source"] = kernel.provenance.source;
+    out[name]["relative_error"] = kernel.provenance.relative_error;
+  });
+  return out;
 }
 
 }  // namespace hourglass::hardware

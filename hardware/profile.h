@@ -25,6 +25,7 @@ struct GemmClass {
   double main_loop_efficiency = 0.0;  // of the tensor-core peak, for an infinitely large tile
   double operand_elements = 0.0;      // h: a tile a x b runs at main_loop_efficiency / (1 + h (1/a + 1/b))
   double tile_overhead_s = 0.0;       // prologue and epilogue of one tile on one SM
+  double k_step_s = 0.0;  // least time of 128 elements of k in one tile: latency that a small tile cannot hide
   double launch_s = 0.0;
   double weight_gradient_slowdown = 1.0;  // accumulation into FP32 gradients, transposed operands
   Provenance provenance;
@@ -46,10 +47,14 @@ struct MemoryClass {
 };
 
 // One tier of the network: startup + bytes / (efficiency * link peak); collectives pay `step_s` each algorithmic step.
+// Collectives have a second, low-latency protocol where `low_latency_efficiency` > 0 (NCCL's LL and LL128).
 struct LinkClass {
   double efficiency = 0.0;
   double startup_s = 0.0;
   double step_s = 0.0;
+  double copy_steps = 0.0;  // of a ring: copying the own part in and out, in steps
+  double low_latency_efficiency = 0.0;
+  double low_latency_startup_s = 0.0;
   Provenance provenance;
 };
 
@@ -77,6 +82,8 @@ struct Profile {
 };
 
 Profile read_profile(const base::Json& document, const std::string& file);
+// The document that read_profile reads.
+base::Json profile_json(const Profile& profile);
 
 // Every class with its origin and source, in file order, for `--explain`.
 struct ClassOrigin {
@@ -84,6 +91,9 @@ struct ClassOrigin {
   Provenance provenance;
 };
 std::vector<ClassOrigin> origins(const Profile& profile);
+
+// Says where a class's figures come from. Throws base::Error for an unknown name.
+void set_provenance(Profile& profile, const std::string& name, const Provenance& provenance);
 
 // The profile with one class, by its name in `origins`, `factor` times as slow.
 Profile slowed(Profile profile, const std::string& name, double factor);

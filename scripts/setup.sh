@@ -1,7 +1,7 @@
 # Sourced by scripts/run and scripts/test: makes sure that the build tools and libraries are here, asking apt only for
 # what is missing, then configures and builds one preset. Needs root or sudo only when something is missing.
 
-packages=(g++ cmake ninja-build git libboost-graph-dev libboost-program-options-dev nlohmann-json3-dev libeigen3-dev libfmt-dev doctest-dev)
+packages=(g++ cmake ninja-build git libboost-graph-dev libboost-program-options-dev nlohmann-json3-dev libeigen3-dev libfmt-dev doctest-dev zlib1g-dev)
 test_packages=(python3)
 
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }

@@ -13,8 +13,9 @@
 //   so each all-to-all has computation of the other micro-batch beside it. In a pair GEMMs run on the SMs that
 //   communication leaves (132 - 20) for the whole block, as that trace shows.
 //
-// Limits: outside pairs a kernel has the whole GPU; shared experts do not overlap the dispatch; a block's outputs are
-// there at its end. Streams are FIFO, so order of appearance here is order of execution.
+// Limits: outside pairs a kernel has the whole GPU, except W while it fills the wait for an all-to-all; shared experts
+// do not overlap the dispatch; a block's outputs are there at its end. Streams are FIFO, so order of appearance here is
+// order of execution.
 #include "sim/blocks.h"
 
 #include <algorithm>
@@ -35,7 +36,18 @@ class BlockBuilder {
 
   // Appends a part's runs, each after the one before and the first after segment `previous`. Returns the last segment.
   std::uint32_t chain(UnitKind unit, Pass pass, Part part, std::uint32_t previous) {
-    for (const PricedRun& run : prices_.of(unit, pass, overlapped_)[part]) {
+    return append(unit, pass, part, previous, overlapped_);
+  }
+  // `beside`: an all-to-all of this block runs meanwhile.
+  std::uint32_t weight(UnitKind unit, Part part, std::uint32_t previous, bool beside = false) {
+    return append(unit, Pass::backward_weight, part, previous, overlapped_ || beside);
+  }
+  bool overlap_weight_gradients() const { return prices_.overlap_weight_gradients(); }
+  Block take() { return std::move(block_); }
+
+ private:
+  std::uint32_t append(UnitKind unit, Pass pass, Part part, std::uint32_t previous, bool overlapped) {
+    for (const PricedRun& run : prices_.of(unit, pass, overlapped)[part]) {
       Block::Segment segment{run.communication, run.work, {}, unit, part, pass};
       if (previous != from_start) segment.after.push_back(previous);
       if (!run.communication) block_.compute += run.work;
@@ -44,13 +56,7 @@ class BlockBuilder {
     }
     return previous;
   }
-  std::uint32_t weight(UnitKind unit, Part part, std::uint32_t previous) {
-    return chain(unit, Pass::backward_weight, part, previous);
-  }
-  bool overlap_weight_gradients() const { return prices_.overlap_weight_gradients(); }
-  Block take() { return std::move(block_); }
 
- private:
   const UnitPrices& prices_;
   bool overlapped_;
   Block block_;
@@ -72,9 +78,10 @@ std::uint32_t backward_unit(BlockBuilder& builder, UnitKind unit, std::uint32_t 
     return builder.weight(unit, model::attention, builder.chain(unit, Pass::backward_input, model::attention, sent));
   }
   const std::uint32_t sent = builder.chain(unit, Pass::backward_input, model::dispatch, mlp);
-  if (with_weight) builder.weight(unit, model::mlp, mlp);
+  const bool beside = unit == UnitKind::moe_layer;
+  if (with_weight) builder.weight(unit, model::mlp, mlp, beside);
   const std::uint32_t attention = builder.chain(unit, Pass::backward_input, model::attention, sent);
-  if (with_weight) builder.weight(unit, model::attention, attention);
+  if (with_weight) builder.weight(unit, model::attention, attention, beside);
   return attention;
 }
 

@@ -24,6 +24,26 @@ PricedPart price_part(const Inputs& inputs, const std::vector<model::Operator>& 
   return part;
 }
 
+base::Time computation(const PricedPass& pass) {
+  base::Time total = 0;
+  for (const PricedPart& part : pass) {
+    for (const PricedRun& run : part) total += run.communication ? 0 : run.work;
+  }
+  return total;
+}
+
+// Peers reach an all-to-all at different times: their load differs, and each waits for the last. The profile's skew was
+// measured in overlapped pairs, with a fourth of the pair's computation between two all-to-alls; in a pass that runs
+// alone there is half of the pass between them, and the wait is taken in proportion.
+void add_skew_outside_pairs(PricedPass& alone, base::Time pair_computation, double skew_s) {
+  if (pair_computation == 0) return;
+  const double share = (static_cast<double>(computation(alone)) / 2.0) / (static_cast<double>(pair_computation) / 4.0);
+  const base::Time wait = base::time_from_seconds(skew_s * share);
+  for (const model::Part part : {model::dispatch, model::combine}) {
+    for (PricedRun& run : alone[part]) run.work += run.communication ? wait : 0;
+  }
+}
+
 }  // namespace
 
 UnitKind layer_unit(model::LayerKind kind) {
@@ -75,6 +95,17 @@ UnitPrices::UnitPrices(const Inputs& inputs)
           priced[part] = price_part(inputs, operators[part], overlapped);
       }
     }
+  }
+  add_skew(inputs);
+}
+
+void UnitPrices::add_skew(const Inputs& inputs) {
+  base::Time pair = 0;
+  for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input, model::Pass::backward_weight}) {
+    pair += computation(prices_[price_index(UnitKind::moe_layer, pass, true)]);
+  }
+  for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input}) {
+    add_skew_outside_pairs(prices_[price_index(UnitKind::moe_layer, pass, false)], pair, inputs.profile.in_situ.skew_s);
   }
 }
 

@@ -37,6 +37,8 @@ class UnitPrices {
   bool overlap_weight_gradients() const { return overlap_weight_gradients_; }
 
  private:
+  void add_skew(const Inputs& inputs);
+
   bool overlap_weight_gradients_;
   std::vector<PricedPass> prices_;  // [unit][pass][overlapped]
 };

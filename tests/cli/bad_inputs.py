@@ -122,6 +122,16 @@ check("a stage on two ranks", ["schedule", "--validate", "PLAN"], 1, "stage 0", 
 check("an order that deadlocks", ["schedule", "--validate", "PLAN"], 1, "waits", edit=text("PLAN", "0F0,0B0,0F1,0B1\n1F1,1B1,1F0,1B0\n"))
 check("a schedule given twice", ["schedule", "1f1b", "--validate", "PLAN"], 2, "--validate")
 
+calibrate = ["calibrate", "--cluster", "CLUSTER", "--base", "PROFILE"]
+check("nothing to calibrate on", calibrate, 2, "samples")
+check("no cluster to calibrate", ["calibrate", "PLAN"], 2, "--cluster")
+check("a plan as samples", calibrate + ["PLAN"], 1, "deepseek-v3.json")
+check("samples without a citation", calibrate + ["PLAN"], 1, "source",
+      edit=text("PLAN", '{"schema": "1.0.0", "device": {"name": "H800 SXM5"}, "source": "", "samples": []}'))
+check("no usable sample", calibrate + ["PLAN"], 1, "no sample",
+      edit=text("PLAN", '{"schema": "1.0.0", "device": {"name": "H800 SXM5"}, "source": "me", "samples": []}'))
+check("an output that cannot be written", calibrate + [str(root / "configs/measurements/h800_deepgemm.json"), "-o", "/nowhere/p.json"], 1, "/nowhere/p.json")
+
 # Files.
 check("absent file", ["plan", "FOLDER/nowhere.json"], 1, "nowhere.json")
 check("a folder", ["plan", "FOLDER"], 1, "folder")

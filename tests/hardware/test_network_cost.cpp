@@ -24,10 +24,10 @@ Cluster simple_cluster() {
 
 Profile simple_profile() {
   Profile profile;
-  profile.nvlink = {0.5, 1e-5, 1e-6, {}};
-  profile.rdma = {0.5, 2e-5, 5e-6, {}};
-  profile.moe_nvlink = {0.5, 3e-5, 0.0, {}};
-  profile.moe_rdma = {0.5, 4e-5, 0.0, {}};
+  profile.nvlink = {0.5, 1e-5, 1e-6, 0.0, 0.0, 0.0, {}};
+  profile.rdma = {0.5, 2e-5, 5e-6, 0.0, 0.0, 0.0, {}};
+  profile.moe_nvlink = {0.5, 3e-5, 0.0, 0.0, 0.0, 0.0, {}};
+  profile.moe_rdma = {0.5, 4e-5, 0.0, 0.0, 0.0, 0.0, {}};
   profile.in_situ.dispatch_slowdown = 1.5;
   profile.in_situ.combine_slowdown = 1.25;
   profile.in_situ.skew_s = 2e-3;

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+
+// Measurements of kernels and messages, in one format whatever tool took them.
+namespace hourglass::hardware {
+
+// One measured kernel or message. What `shape` must hold, by op (SI units, bytes and counts):
+//   gemm          m n k                         y[m, n] = x[m, k] w[k, n]; dtype e4m3 is block-scaled FP8 unless
+//   `recipe` says else quantized_linear  m n k                     the same with the BF16 input quantised first (1x128
+//   scales), both in the time grouped_gemm  groups m n k                  m rows in each of `groups` attention batch
+//   q_length kv_length heads kv_heads qk_dim v_dim causal backward norm rotary activation cast permute elementwise
+//   bytes      (memory-bound: read and written together) all_reduce all_gather reduce_scatter all_to_all   bytes ranks
+//   ranks_per_node send_recv     bytes same_node dispatch combine   tokens hidden top_k experts groups groups_per_token
+//   ranks ranks_per_node token_bytes low_latency
+struct Sample {
+  std::string op;
+  std::string dtype;
+  std::map<std::string, double> shape;
+  double seconds = 0.0;   // median if known, else mean
+  double spread = 0.0;    // relative standard deviation, 0: unknown
+  std::int64_t runs = 0;  // 0: unknown
+  std::int64_t sms = 0;   // SMs the kernel could use; 0: all
+  std::string beside;     // what ran at the same time; "": nothing
+  std::string name;       // of the kernel or layer, for residual tables; may be empty
+  std::string source;     // if it differs from the set's
+
+  double at(const std::string& key) const;  // Throws base::Error if the shape lacks it.
+};
+
+struct SampleSet {
+  std::string path;
+  std::string device;  // "H800 SXM5"
+  std::string source;  // citation
+  std::vector<Sample> samples;
+};
+
+// The keys of `shape` that an op must have, in order. Throws base::Error for an unknown op.
+const std::vector<std::string>& shape_keys(const std::string& op);
+
+// {"schema": "1.0.0", "device": {"name"}, "source", "samples": [{"op", "dtype", shape..., "us", "spread", "runs",
+// "sms", "beside", "name", "source"}]}; samples may share values through "common". Strict, as every reader of ours.
+SampleSet read_samples(const base::Json& document, const std::string& file);
+SampleSet load_samples(const std::string& path);
+base::Json samples_json(const SampleSet& set);
+
+}  // namespace hourglass::hardware

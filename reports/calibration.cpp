@@ -1,0 +1,96 @@
+#include "reports/calibration.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/units.h"
+#include "reports/table.h"
+
+namespace hourglass::reports {
+
+namespace {
+
+std::string sample_text(const hardware::Sample& s) {
+  std::string text = s.op + " " + s.dtype;
+  for (const std::string& key : hardware::shape_keys(s.op)) text += fmt::format(" {}={:.15g}", key, s.at(key));
+  return text;
+}
+
+std::vector<const hardware::Residual*> worst_rows(const hardware::ClassFit& fit, std::size_t count) {
+  std::vector<const hardware::Residual*> rows;
+  for (const hardware::Residual& r : fit.residuals) rows.push_back(&r);
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const auto* a, const auto* b) { return std::abs(a->held_out) > std::abs(b->held_out); });
+  rows.resize(std::min(rows.size(), count));
+  return rows;
+}
+
+}  // namespace
+
+std::string calibration_text(const hardware::Fit& fit) {
+  std::string out =
+      "error of every sample by fits that did not see its shape family (held out), and by the fit to all (in "
+      "sample)\n\n";
+  Table table({"class", "samples", "held-out median", "p90", "worst", "bias", "in-sample median", "p90"});
+  for (const hardware::ClassFit& c : fit.classes) {
+    table.add({c.name, std::to_string(c.held_out.rows), percent(c.held_out.median), percent(c.held_out.p90),
+               percent(c.held_out.worst), fmt::format("{:+.1f} %", c.held_out.bias * 100.0),
+               percent(c.in_sample.median), percent(c.in_sample.p90)});
+  }
+  out += table.text();
+  for (const hardware::ClassFit& c : fit.classes) {
+    out += fmt::format("\n{}\n", c.name);
+    for (std::size_t i = 0; i < c.parameters.size(); ++i) {
+      const bool seconds = c.parameters[i].ends_with("_us");
+      out += fmt::format("  {:<22} {:.4g}\n", c.parameters[i], seconds ? c.values[i] / base::micro : c.values[i]);
+    }
+    for (const std::string& open : c.undetermined) out += fmt::format("  not determined: {}\n", open);
+    for (const hardware::Residual* r : worst_rows(c, 3)) {
+      out += fmt::format("  worst: {:+.0f} % of {:.4g} us, {}\n", r->held_out * 100.0, r->sample->seconds / base::micro,
+                         sample_text(*r->sample));
+    }
+  }
+  for (const std::string& skipped : fit.skipped) out += "\nleft out: " + skipped;
+  return out + (fit.skipped.empty() ? "" : "\n");
+}
+
+std::string residual_svg(const hardware::Fit& fit) {
+  constexpr double width = 720.0, panel = 200.0, left = 60.0, plot = 620.0, range = 0.5;  // +-50 %
+  std::string out = fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
+      "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
+      width, panel * static_cast<double>(fit.classes.size()));
+  for (std::size_t i = 0; i < fit.classes.size(); ++i) {
+    const hardware::ClassFit& c = fit.classes[i];
+    const double top = panel * static_cast<double>(i), middle = top + 110.0, height = 75.0;
+    double low = 1e30, high = 0.0;
+    for (const hardware::Residual& r : c.residuals) {
+      low = std::min(low, r.sample->seconds);
+      high = std::max(high, r.sample->seconds);
+    }
+    const double span = std::max(std::log(high / low), 1e-9);
+    out += fmt::format("<text x=\"{}\" y=\"{:.0f}\">{}: held-out error, median {}, p90 {} ({} samples)</text>\n", left,
+                       top + 20.0, c.name, percent(c.held_out.median), percent(c.held_out.p90), c.held_out.rows);
+    for (const double level : {-range, -0.15, 0.0, 0.15, range}) {
+      const double y = middle - level / range * height;
+      out += fmt::format(
+          "<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#ccc\"/><text x=\"{}\" y=\"{:.1f}\" "
+          "text-anchor=\"end\">{:+.0f} %</text>\n",
+          left, left + plot, y, y, left - 6, y + 4, level * 100.0);
+    }
+    for (const hardware::Residual& r : c.residuals) {
+      const double x = left + std::log(r.sample->seconds / low) / span * plot;
+      const double y = middle - std::clamp(r.held_out, -range, range) / range * height;
+      out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2\" fill=\"#4f81bd\" fill-opacity=\"0.5\"/>\n", x, y);
+    }
+    out += fmt::format(
+        "<text x=\"{}\" y=\"{:.0f}\">{:.3g} us</text><text x=\"{}\" y=\"{:.0f}\" text-anchor=\"end\">{:.3g} us "
+        "measured</text>\n",
+        left, top + 196.0, low * 1e6, left + plot, top + 196.0, high * 1e6);
+  }
+  return out + "</svg>\n";
+}
+
+}  // namespace hourglass::reports

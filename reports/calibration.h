@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include "hardware/fit.h"
+
+// What a fit found: a table of errors, every class with its parameters, the worst rows, and the residuals drawn.
+namespace hourglass::reports {
+
+std::string calibration_text(const hardware::Fit& fit);
+// Held-out error of every sample over its measured time, one panel a class. Self-contained SVG.
+std::string residual_svg(const hardware::Fit& fit);
+
+}  // namespace hourglass::reports
