@@ -19,6 +19,7 @@ int schedule(const Invocation& invocation);
 int synthesize(const Invocation& invocation);  // schedule synthesize
 int model(const Invocation& invocation);
 int calibrate(const Invocation& invocation);
+int validate(const Invocation& invocation);
 
 struct Usage {
   std::string synopsis;  // "hourglass plan PLAN.json [options]"

@@ -25,6 +25,7 @@ constexpr Command commands[] = {
     {"compare", cli::compare, "pipeline schedules side by side, on a plan or on abstract costs"},
     {"schedule", cli::schedule, "print a pipeline schedule, or check a foreign one"},
     {"model", cli::model, "parameters, FLOPs and KV cache of a Hugging Face config.json"},
+    {"validate", cli::validate, "recompute what was published and measured: reported, predicted, error"},
     {"calibrate", cli::calibrate, "fit a profile to measured kernels, with its error on kernels it did not see"},
 };
 

@@ -181,6 +181,35 @@ Json sweep_json(const planner::Sweep& sweep, const base::Provenance& provenance)
   return out;
 }
 
+Json validation_json(const planner::Validation& validation, const base::Provenance& provenance) {
+  Json out = heading(provenance);
+  Json rows = Json::array(), classes = Json::array(), skipped = Json::array();
+  for (const planner::ValidationRow& row : validation.rows) {
+    rows.push_back({{"id", row.id},
+                    {"class", row.cls},
+                    {"reported", row.reported},
+                    {"predicted", row.predicted},
+                    {"error", row.error()},
+                    {"unit", row.unit}});
+  }
+  for (const planner::ValidationClass& c : validation.classes) {
+    classes.push_back({{"class", c.name},
+                       {"rows", c.errors.rows},
+                       {"median_abs_error", c.errors.median},
+                       {"p90_abs_error", c.errors.p90},
+                       {"worst", c.worst},
+                       {"worst_abs_error", c.errors.worst},
+                       {"bias", c.errors.bias},
+                       {"exceeded", c.exceeded()}});
+  }
+  for (const planner::SkippedRow& each : validation.skipped)
+    skipped.push_back({{"id", each.id}, {"reason", each.reason}});
+  out["rows"] = std::move(rows);
+  out["classes"] = std::move(classes);
+  out["skipped"] = std::move(skipped);
+  return out;
+}
+
 Json model_json(const model::ModelSpec& model, std::int64_t sequence_length, const base::Provenance& provenance) {
   Json out = heading(provenance);
   out["name"] = model.name;

@@ -5,6 +5,7 @@
 #include "planner/budget.h"
 #include "planner/comparison.h"
 #include "planner/sweep.h"
+#include "planner/validate.h"
 #include "sim/result.h"
 
 // Results as JSON. Keys carry their unit. schema_version is semver: a key is only removed or changed in meaning with a
@@ -17,6 +18,7 @@ base::Json budget_json(const planner::Budget& budget, const base::Provenance& pr
 base::Json step_json(const sim::Result& result, const base::Provenance& provenance);
 base::Json comparison_json(const planner::Comparison& comparison, const base::Provenance& provenance);
 base::Json sweep_json(const planner::Sweep& sweep, const base::Provenance& provenance);
+base::Json validation_json(const planner::Validation& validation, const base::Provenance& provenance);
 base::Json model_json(const model::ModelSpec& model, std::int64_t sequence_length, const base::Provenance& provenance);
 
 }  // namespace hourglass::reports

@@ -132,6 +132,10 @@ check("no usable sample", calibrate + ["PLAN"], 1, "no sample",
       edit=text("PLAN", '{"schema": "1.0.0", "device": {"name": "H800 SXM5"}, "source": "me", "samples": []}'))
 check("an output that cannot be written", calibrate + [str(root / "configs/measurements/h800_deepgemm.json"), "-o", "/nowhere/p.json"], 1, "/nowhere/p.json")
 
+check("a folder without figures", ["validate", "--configs", "FOLDER"], 1, "zero_bubble_rates.json")
+check("samples without a cluster", ["validate", "--samples", "PLAN"], 2, "--cluster")
+check("a plan to validate", ["validate", "--samples", "PLAN", "--cluster", "CLUSTER", "--profile", "PROFILE"], 1, "deepseek-v3.json")
+
 # Files.
 check("absent file", ["plan", "FOLDER/nowhere.json"], 1, "nowhere.json")
 check("a folder", ["plan", "FOLDER"], 1, "folder")

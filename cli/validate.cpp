@@ -1,0 +1,63 @@
+#include "planner/validate.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "reports/json.h"
+#include "reports/validation.h"
+
+namespace hourglass::cli {
+
+namespace po = boost::program_options;
+
+namespace {
+
+planner::Validation of_samples(const po::variables_map& values) {
+  const std::string cluster_file = required(values, "cluster", "--cluster"),
+                    profile_file = required(values, "profile", "--profile");
+  const hardware::Cluster cluster = hardware::read_cluster(base::load_json(cluster_file).value, cluster_file);
+  const hardware::Profile profile = hardware::read_profile(base::load_json(profile_file).value, profile_file);
+  std::vector<hardware::SampleSet> sets;
+  for (const std::string& path : values["samples"].as<std::vector<std::string>>())
+    sets.push_back(hardware::load_samples(path));
+  return planner::validate_samples(cluster, profile, sets);
+}
+
+}  // namespace
+
+// Exit code 3 if a stored bound is exceeded.
+int validate(const Invocation& invocation) {
+  po::options_description options("options");
+  options.add_options()("configs", po::value<std::string>()->value_name("FOLDER"),
+                        "where published/ and measurements/ are");
+  options.add_options()("samples", po::value<std::vector<std::string>>()->composing()->value_name("FILE"),
+                        "instead: your own measurements; may be repeated");
+  options.add_options()("cluster", po::value<std::string>()->value_name("FILE"),
+                        "with --samples: the cluster measured on");
+  options.add_options()("profile", po::value<std::string>()->value_name("FILE"),
+                        "with --samples: the profile to check");
+  add_format(options, "text (default) or json");
+  po::variables_map values;
+  const Usage usage = {"hourglass validate [--samples FILE... --cluster CLUSTER.json --profile PROFILE.json] [options]",
+                       "Recomputes what was published and measured, and prints reported, predicted and error.",
+                       {}};
+  if (!parse(invocation, usage, options, values)) return 0;
+  const std::string format = format_of(values, {"text", "json"});
+  // In the folder where the command is called, else where it was built.
+  const bool here = values.count("configs") > 0 || std::filesystem::exists("configs/published");
+  const std::string configs = values.count("configs") > 0 ? values["configs"].as<std::string>()
+                              : here                      ? "configs"
+                                                          : HOURGLASS_SOURCE_DIR "/configs";
+  const planner::Validation validation =
+      values.count("samples") > 0 ? of_samples(values) : planner::validate_published(configs);
+  base::Provenance provenance;
+  provenance.argv = invocation.argv;
+  write_out(format == "json" ? reports::validation_json(validation, provenance).dump(2) + "\n"
+                             : reports::validation_text(validation));
+  return validation.exceeded() ? 3 : 0;
+}
+
+}  // namespace hourglass::cli

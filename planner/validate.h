@@ -1,0 +1,50 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "hardware/fit.h"
+#include "sim/plan.h"
+
+// Predictions against what was published or measured, row by row.
+namespace hourglass::planner {
+
+struct ValidationRow {
+  std::string id;
+  std::string cls;
+  double reported = 0.0;
+  double predicted = 0.0;
+  std::string unit;
+  double error() const { return predicted / reported - 1.0; }
+};
+
+struct ValidationClass {
+  std::string name;
+  hardware::ErrorSummary errors;
+  std::string worst;                           // id of the worst row
+  double median_bound = 0.0, p90_bound = 0.0;  // 0: none stated
+  bool exceeded() const {
+    return (median_bound > 0.0 && errors.median > median_bound) || (p90_bound > 0.0 && errors.p90 > p90_bound);
+  }
+};
+
+struct SkippedRow {
+  std::string id;
+  std::string reason;
+};
+
+struct Validation {
+  std::vector<ValidationRow> rows;
+  std::vector<ValidationClass> classes;
+  std::vector<SkippedRow> skipped;
+  bool exceeded() const;
+};
+
+// Everything in `configs`/published and `configs`/measurements.
+Validation validate_published(const std::string& configs);
+// Anybody's samples against a profile.
+Validation validate_samples(const hardware::Cluster& cluster, const hardware::Profile& profile,
+                            const std::vector<hardware::SampleSet>& sets);
+
+}  // namespace hourglass::planner
