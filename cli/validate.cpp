@@ -39,11 +39,13 @@ int validate(const Invocation& invocation) {
                         "with --samples: the cluster measured on");
   options.add_options()("profile", po::value<std::string>()->value_name("FILE"),
                         "with --samples: the profile to check");
+  options.add_options()("runs", po::value<std::string>()->value_name("FILE"), "instead: measured training runs");
   add_format(options, "text (default) or json");
   po::variables_map values;
-  const Usage usage = {"hourglass validate [--samples FILE... --cluster CLUSTER.json --profile PROFILE.json] [options]",
-                       "Recomputes what was published and measured, and prints reported, predicted and error.",
-                       {}};
+  const Usage usage = {
+      "hourglass validate [--runs FILE | --samples FILE... --cluster CLUSTER.json --profile PROFILE.json] [options]",
+      "Recomputes what was published and measured, and prints reported, predicted and error.",
+      {}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = format_of(values, {"text", "json"});
   // In the folder where the command is called, else where it was built.
@@ -51,8 +53,10 @@ int validate(const Invocation& invocation) {
   const std::string configs = values.count("configs") > 0 ? values["configs"].as<std::string>()
                               : here                      ? "configs"
                                                           : HOURGLASS_SOURCE_DIR "/configs";
-  const planner::Validation validation =
-      values.count("samples") > 0 ? of_samples(values) : planner::validate_published(configs);
+  const planner::Validation validation = values.count("runs") > 0
+                                             ? planner::validate_runs(values["runs"].as<std::string>(), configs)
+                                         : values.count("samples") > 0 ? of_samples(values)
+                                                                       : planner::validate_published(configs);
   base::Provenance provenance;
   provenance.argv = invocation.argv;
   write_out(format == "json" ? reports::validation_json(validation, provenance).dump(2) + "\n"

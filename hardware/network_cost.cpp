@@ -56,13 +56,12 @@ double moe_seconds(const Cluster& cluster, const Profile& profile, const MoeTraf
   const double rdma = traffic.remote_nodes * traffic.bytes / (cluster.nic_bandwidth * profile.moe_rdma.efficiency);
   const double nvlink = traffic.other_gpus * traffic.bytes / (cluster.nvlink_bandwidth * profile.moe_nvlink.efficiency);
   const LinkClass& link = traffic.remote_nodes > 0.0 ? profile.moe_rdma : profile.moe_nvlink;
-  double slowdown = 1.0, skew = 0.0;
+  double slowdown = 1.0;
   if (conditions.overlapped()) {
     const bool dispatch = direction == MoeDirection::dispatch;
     slowdown = dispatch ? profile.in_situ.dispatch_slowdown : profile.in_situ.combine_slowdown;
-    skew = profile.in_situ.skew_s;
   }
-  return skew + link.startup_s + std::max(rdma, nvlink) * slowdown;
+  return link.startup_s + std::max(rdma, nvlink) * slowdown;
 }
 
 }  // namespace hourglass::hardware

@@ -85,7 +85,7 @@ InSitu read_in_situ(Fields fields) {
   out.memory_slowdown = slowdown(fields, "memory_slowdown");
   out.dispatch_slowdown = slowdown(fields, "dispatch_slowdown");
   out.combine_slowdown = slowdown(fields, "combine_slowdown");
-  out.skew_s = microseconds(fields, "skew_us");
+  out.skew_share = fields.number("skew_share", 0.0, 10.0);
   out.provenance = read_provenance(fields);
   fields.finish();
   return out;
@@ -161,7 +161,7 @@ void slow(LinkClass& link, double factor) {
 void slow(InSitu& in_situ, double factor) {
   for (double* slowdown :
        {&in_situ.gemm_slowdown, &in_situ.grouped_gemm_slowdown, &in_situ.attention_slowdown, &in_situ.memory_slowdown,
-        &in_situ.dispatch_slowdown, &in_situ.combine_slowdown, &in_situ.skew_s}) {
+        &in_situ.dispatch_slowdown, &in_situ.combine_slowdown, &in_situ.skew_share}) {
     *slowdown *= factor;
   }
 }
@@ -250,7 +250,7 @@ void write(base::Json& out, const InSitu& c) {
          {"memory_slowdown", c.memory_slowdown},
          {"dispatch_slowdown", c.dispatch_slowdown},
          {"combine_slowdown", c.combine_slowdown},
-         {"skew_us", micros(c.skew_s)}};
+         {"skew_share", c.skew_share}};
 }
 
 }  // namespace

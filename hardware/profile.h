@@ -66,7 +66,7 @@ struct InSitu {
   double memory_slowdown = 1.0;     // likewise
   double dispatch_slowdown = 1.0;
   double combine_slowdown = 1.0;
-  double skew_s = 0.0;  // waiting for slower peers before each dispatch or combine
+  double skew_share = 0.0;  // wait for slower peers before each dispatch or combine, of the computation since the last one
   Provenance provenance;
 };
 

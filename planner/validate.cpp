@@ -125,27 +125,6 @@ void add_shipped_samples(Validation& out, const std::string& configs) {
   }
 }
 
-// Classes in the order in which they first appear.
-void summarise(Validation& out) {
-  for (const ValidationRow& row : out.rows) {
-    const bool known =
-        std::any_of(out.classes.begin(), out.classes.end(), [&](const auto& c) { return c.name == row.cls; });
-    if (!known) out.classes.push_back({row.cls, {}, "", 0.0, 0.0});
-  }
-  for (ValidationClass& each : out.classes) {
-    std::vector<double> errors;
-    double worst = -1.0;
-    for (const ValidationRow& row : out.rows) {
-      if (row.cls != each.name) continue;
-      errors.push_back(row.error());
-      if (std::abs(row.error()) <= worst) continue;
-      worst = std::abs(row.error());
-      each.worst = row.id;
-    }
-    each.errors = hardware::summarise_errors(errors);
-  }
-}
-
 void add_bounds(Validation& out, const std::string& file) {
   const base::JsonFile document = base::load_json(file);
   base::Fields fields(document.value, file);
@@ -170,6 +149,27 @@ bool Validation::exceeded() const {
   return std::any_of(classes.begin(), classes.end(), [](const ValidationClass& each) { return each.exceeded(); });
 }
 
+// Classes in the order in which they first appear.
+void summarise(Validation& out) {
+  for (const ValidationRow& row : out.rows) {
+    const bool known =
+        std::any_of(out.classes.begin(), out.classes.end(), [&](const auto& c) { return c.name == row.cls; });
+    if (!known) out.classes.push_back({row.cls, {}, "", 0.0, 0.0});
+  }
+  for (ValidationClass& each : out.classes) {
+    std::vector<double> errors;
+    double worst = -1.0;
+    for (const ValidationRow& row : out.rows) {
+      if (row.cls != each.name) continue;
+      errors.push_back(row.error());
+      if (std::abs(row.error()) <= worst) continue;
+      worst = std::abs(row.error());
+      each.worst = row.id;
+    }
+    each.errors = hardware::summarise_errors(errors);
+  }
+}
+
 Validation validate_published(const std::string& configs) {
   Validation out;
   const std::string folder = configs + "/published/";
@@ -180,6 +180,7 @@ Validation validate_published(const std::string& configs) {
   add_gpu_hours(out, fields.object("gpu_hours"), folder);
   add_trace(out, fields.object("trace"), folder);
   fields.finish();
+  add_runs(out, folder + "runs.json", configs);
   add_shipped_samples(out, configs);
   summarise(out);
   add_bounds(out, folder + "bounds.json");

@@ -47,4 +47,14 @@ Validation validate_published(const std::string& configs);
 Validation validate_samples(const hardware::Cluster& cluster, const hardware::Profile& profile,
                             const std::vector<hardware::SampleSet>& sets);
 
+// Anybody's measured training runs (runs.cpp has the format) against our simulation. `configs`: models, clusters,
+// profiles.
+Validation validate_runs(const std::string& file, const std::string& configs);
+
+// Appends a file's runs as rows, and those that cannot be modelled as skipped.
+void add_runs(Validation& validation, const std::string& file, const std::string& configs);
+
+// Fills in the classes from the rows.
+void summarise(Validation& validation);
+
 }  // namespace hourglass::planner

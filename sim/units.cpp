@@ -32,15 +32,12 @@ base::Time computation(const PricedPass& pass) {
   return total;
 }
 
-// Peers reach an all-to-all at different times: their load differs, and each waits for the last. The profile's skew was
-// measured in overlapped pairs, with a fourth of the pair's computation between two all-to-alls; in a pass that runs
-// alone there is half of the pass between them, and the wait is taken in proportion.
-void add_skew_outside_pairs(PricedPass& alone, base::Time pair_computation, double skew_s) {
-  if (pair_computation == 0) return;
-  const double share = (static_cast<double>(computation(alone)) / 2.0) / (static_cast<double>(pair_computation) / 4.0);
-  const base::Time wait = base::time_from_seconds(skew_s * share);
+// Peers reach an all-to-all at different times: their load differs, and each waits for the last. The wait is the profile's
+// share of the computation since the all-to-all before: a fourth of a pair's, half of that of a pass alone.
+void add_wait(PricedPass& pass, base::Time since_the_last, double share) {
+  const base::Time wait = base::time_from_seconds(base::seconds(since_the_last) * share);
   for (const model::Part part : {model::dispatch, model::combine}) {
-    for (PricedRun& run : alone[part]) run.work += run.communication ? wait : 0;
+    for (PricedRun& run : pass[part]) run.work += run.communication ? wait : 0;
   }
 }
 
@@ -100,12 +97,13 @@ UnitPrices::UnitPrices(const Inputs& inputs)
 }
 
 void UnitPrices::add_skew(const Inputs& inputs) {
+  const double share = inputs.profile.in_situ.skew_share;
+  const auto at = [&](model::Pass pass, bool overlapped) -> PricedPass& { return prices_[price_index(UnitKind::moe_layer, pass, overlapped)]; };
   base::Time pair = 0;
-  for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input, model::Pass::backward_weight}) {
-    pair += computation(prices_[price_index(UnitKind::moe_layer, pass, true)]);
-  }
+  for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input, model::Pass::backward_weight}) pair += computation(at(pass, true));
   for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input}) {
-    add_skew_outside_pairs(prices_[price_index(UnitKind::moe_layer, pass, false)], pair, inputs.profile.in_situ.skew_s);
+    add_wait(at(pass, true), pair / 4, share);
+    add_wait(at(pass, false), computation(at(pass, false)) / 2, share);
   }
 }
 

@@ -30,7 +30,6 @@ Profile simple_profile() {
   profile.moe_rdma = {0.5, 4e-5, 0.0, 0.0, 0.0, 0.0, {}};
   profile.in_situ.dispatch_slowdown = 1.5;
   profile.in_situ.combine_slowdown = 1.25;
-  profile.in_situ.skew_s = 2e-3;
   return profile;
 }
 
@@ -94,6 +93,6 @@ TEST_CASE("dispatch and combine take the slower of the two tiers, which run at o
 
 TEST_CASE("beside computation dispatch and combine slow by their own factors and wait for slower peers") {
   const double copies = 3.0 * 1e8 / 10e9;
-  CHECK(moe(3.0, 0.0, MoeDirection::dispatch, Conditions{20}) == doctest::Approx(2e-3 + 4e-5 + 1.5 * copies));
-  CHECK(moe(3.0, 0.0, MoeDirection::combine, Conditions{20}) == doctest::Approx(2e-3 + 4e-5 + 1.25 * copies));
+  CHECK(moe(3.0, 0.0, MoeDirection::dispatch, Conditions{20}) == doctest::Approx(4e-5 + 1.5 * copies));
+  CHECK(moe(3.0, 0.0, MoeDirection::combine, Conditions{20}) == doctest::Approx(4e-5 + 1.25 * copies));
 }

@@ -207,7 +207,7 @@ TEST_CASE("slowing one class slows what that class prices, by the factor, and no
                                hardware::collective_seconds(h800, p, Collective::all_gather, 1e9, {16, 8}),
                                hardware::moe_seconds(h800, p, {1e8, 0.0, 4.0}, MoeDirection::dispatch, {}),
                                hardware::moe_seconds(h800, p, {1e8, 3.0, 0.0}, MoeDirection::dispatch, {}),
-                               p.in_situ.skew_s};
+                               p.in_situ.skew_share};
   };
   const std::vector<double> before = probes(profile);
   const auto origins = hardware::origins(profile);
