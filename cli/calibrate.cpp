@@ -1,9 +1,5 @@
 #include <fmt/format.h>
 
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-
 #include "base/error.h"
 #include "cli/command.h"
 #include "hardware/fit.h"
@@ -12,25 +8,6 @@
 namespace hourglass::cli {
 
 namespace po = boost::program_options;
-
-namespace {
-
-// Whole or not at all: written beside the target, then renamed.
-void write_file(const std::string& path, const std::string& text) {
-  const std::string temporary = path + ".part";
-  std::ofstream stream(temporary, std::ios::binary);
-  stream << text << std::flush;
-  const bool written = static_cast<bool>(stream);
-  stream.close();
-  std::error_code error;
-  if (written) std::filesystem::rename(temporary, path, error);
-  if (!written || error) {
-    std::filesystem::remove(temporary, error);
-    throw base::Error("cannot be written", path, "check the folder and its rights");
-  }
-}
-
-}  // namespace
 
 int calibrate(const Invocation& invocation) {
   po::options_description options("options");

@@ -20,6 +20,7 @@ int synthesize(const Invocation& invocation);  // schedule synthesize
 int model(const Invocation& invocation);
 int calibrate(const Invocation& invocation);
 int validate(const Invocation& invocation);
+int import(const Invocation& invocation);
 
 struct Usage {
   std::string synopsis;  // "hourglass plan PLAN.json [options]"
@@ -46,5 +47,7 @@ std::vector<std::string> split(const std::string& text, char separator);
 
 // Writes to stdout. Throws base::Error if that fails (a full disk).
 void write_out(const std::string& text);
+// Writes a file whole or not at all: beside the target, then renamed.
+void write_file(const std::string& path, const std::string& text);
 
 }  // namespace hourglass::cli

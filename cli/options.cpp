@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <sstream>
 
 #include "base/error.h"
@@ -98,6 +100,20 @@ std::vector<std::string> split(const std::string& text, char separator) {
   std::istringstream stream(text);
   for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
   return parts;
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  const std::string temporary = path + ".part";
+  std::ofstream stream(temporary, std::ios::binary);
+  stream << text << std::flush;
+  const bool written = static_cast<bool>(stream);
+  stream.close();
+  std::error_code error;
+  if (written) std::filesystem::rename(temporary, path, error);
+  if (!written || error) {
+    std::filesystem::remove(temporary, error);
+    throw base::Error("cannot be written", path, "check the folder and its rights");
+  }
 }
 
 void write_out(const std::string& text) {

@@ -136,6 +136,13 @@ check("a folder without figures", ["validate", "--configs", "FOLDER"], 1, "zero_
 check("samples without a cluster", ["validate", "--samples", "PLAN"], 2, "--cluster")
 check("a plan to validate", ["validate", "--samples", "PLAN", "--cluster", "CLUSTER", "--profile", "PROFILE"], 1, "deepseek-v3.json")
 
+check("unknown log format", ["import", "ncl-tests", "PLAN"], 2, "did you mean 'nccl-tests'")
+check("a plan as a log", ["import", "nccl-tests", "PLAN", "--device", "H800 SXM5"], 1, "deepseek-v3.json")
+check("a log without a measurement", ["import", "deepgemm", "PLAN", "--device", "H800 SXM5"], 1, edit=text("PLAN", "hello\n" * 1000))
+check("a csv without an operator", ["import", "csv", "PLAN", "--device", "H800 SXM5"], 2, edit=text("PLAN", "m,n,k,us\n1,2,3,4\n"))
+check("an unreadable column map", ["import", "csv", "PLAN", "--map", "m"], 2, "m", edit=text("PLAN", "m,n,k,us\n1,2,3,4\n"))
+check("an absent log", ["import", "deepep", "FOLDER/nowhere"], 1, "nowhere")
+
 # Files.
 check("absent file", ["plan", "FOLDER/nowhere.json"], 1, "nowhere.json")
 check("a folder", ["plan", "FOLDER"], 1, "folder")

@@ -1,0 +1,75 @@
+#include "hardware/import.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+
+#include "base/error.h"
+#include "cli/command.h"
+
+namespace hourglass::cli {
+
+namespace po = boost::program_options;
+
+namespace {
+
+std::string read_log(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) throw base::Error("cannot be opened", path, "check the path");
+  std::string text;
+  for (char buffer[1 << 16]; stream.read(buffer, sizeof buffer) || stream.gcount() > 0;) {
+    text.append(buffer, static_cast<std::size_t>(stream.gcount()));
+    if (text.size() > hardware::largest_log_bytes) throw base::Error("is larger than 64 MiB", path, "cut it");
+  }
+  if (text.empty()) throw base::Error("is empty or a folder", path, "name a log");
+  return text;
+}
+
+}  // namespace
+
+int import(const Invocation& invocation) {
+  hardware::ImportOptions import;
+  po::options_description options("options");
+  options.add_options()("output,o", po::value<std::string>()->value_name("FILE"),
+                        "write the samples there (default stdout)");
+  options.add_options()("device", po::value(&import.device)->value_name("NAME"),
+                        "the GPU measured, as clusters name it: \"H800 SXM5\"");
+  options.add_options()("source", po::value(&import.source)->value_name("TEXT"),
+                        "where the log comes from, for the citation");
+  options.add_options()("op", po::value(&import.op)->value_name("OP"),
+                        "nvbench, csv: the operator; nccl-tests: the collective, if the log does not say");
+  options.add_options()("dtype", po::value(&import.dtype)->value_name("DTYPE"),
+                        "e4m3, e5m2, bf16 or fp32, if the log does not say");
+  options.add_options()("ranks", po::value(&import.ranks)->value_name("N"),
+                        "GPUs of a collective, if the log does not say");
+  options.add_options()("ranks-per-node", po::value(&import.ranks_per_node)->value_name("N"), "of them on each node");
+  options.add_options()("tokens", po::value(&import.tokens)->value_name("N"), "deepep: tokens a rank");
+  options.add_options()("map", po::value<std::string>()->value_name("LIST"), "nvbench, csv: m=M,n=N,k=K,us=latency_us");
+  po::variables_map values;
+  const Usage usage = {
+      "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv)",
+      "Reads a benchmark's log into samples for calibrate and validate; what it cannot use is counted and shown.",
+      {"log-format", "file"}};
+  if (!parse(invocation, usage, options, values)) return 0;
+  const std::string format = required(values, "log-format", "the FORMAT of the log");
+  const std::vector<std::string>& formats = hardware::import_formats();
+  if (std::find(formats.begin(), formats.end(), format) == formats.end()) {
+    throw base::UsageError(fmt::format("unknown format '{}'", base::printable(format)), "hourglass import",
+                           base::suggestion(format, formats));
+  }
+  import.file = required(values, "file", "the log's FILE");
+  if (values.count("map") > 0) import.columns = hardware::parse_column_map(values["map"].as<std::string>());
+  const hardware::Imported imported = hardware::import_log(format, read_log(import.file), import);
+  const std::string text = hardware::samples_json(imported.set).dump(1) + "\n";
+  if (values.count("output") > 0)
+    write_file(values["output"].as<std::string>(), text);
+  else
+    write_out(text);
+  fmt::print(stderr, "{}\n", hardware::import_report(imported));
+  return 0;
+}
+
+}  // namespace hourglass::cli
