@@ -20,7 +20,7 @@ int synthesize(const Invocation& invocation);  // schedule synthesize
 int model(const Invocation& invocation);
 int calibrate(const Invocation& invocation);
 int validate(const Invocation& invocation);
-int import(const Invocation& invocation);
+int import_measurements(const Invocation& invocation);
 
 struct Usage {
   std::string synopsis;  // "hourglass plan PLAN.json [options]"

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "hardware/kineto.h"
 
 namespace hourglass::cli {
 
@@ -26,6 +28,21 @@ std::string read_log(const std::string& path) {
   }
   if (text.empty()) throw base::Error("is empty or a folder", path, "name a log");
   return text;
+}
+
+// A trace tells where a step's time went; its kernels carry no shapes, so it gives a summary instead of samples.
+int import_trace(const po::variables_map& values, const std::string& path) {
+  const std::string format = format_of(values, {"text", "json"});
+  const std::string shipped = std::filesystem::exists("configs/kineto/kernels.json") ? "configs/kineto/kernels.json"
+                                                                                     : HOURGLASS_SOURCE_DIR
+                                  "/configs/kineto/kernels.json";
+  hardware::KernelTable table = hardware::load_kernel_table(shipped);
+  if (values.count("kernels") > 0) table = hardware::load_kernel_table(values["kernels"].as<std::string>(), table);
+  const hardware::Trace trace = hardware::load_trace(path, table);
+  const hardware::TraceSummary summary = hardware::trace_summary(trace);
+  write_out(format == "json" ? hardware::trace_json(trace, summary).dump(2) + "\n"
+                             : hardware::trace_text(trace, summary));
+  return 0;
 }
 
 }  // namespace
@@ -48,14 +65,19 @@ int import(const Invocation& invocation) {
   options.add_options()("ranks-per-node", po::value(&import.ranks_per_node)->value_name("N"), "of them on each node");
   options.add_options()("tokens", po::value(&import.tokens)->value_name("N"), "deepep: tokens a rank");
   options.add_options()("map", po::value<std::string>()->value_name("LIST"), "nvbench, csv: m=M,n=N,k=K,us=latency_us");
+  options.add_options()("kernels", po::value<std::string>()->value_name("FILE"),
+                        "kineto: your own mapping of kernel names to classes, tried before the shipped one");
+  add_format(options, "kineto: text (default) or json");
   po::variables_map values;
   const Usage usage = {
-      "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv)",
+      "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv, kineto)",
       "Reads a benchmark's log into samples for calibrate and validate; what it cannot use is counted and shown.",
       {"log-format", "file"}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = required(values, "log-format", "the FORMAT of the log");
-  const std::vector<std::string>& formats = hardware::import_formats();
+  if (format == "kineto") return import_trace(values, required(values, "file", "the trace's FILE"));
+  std::vector<std::string> formats = hardware::import_formats();
+  formats.push_back("kineto");
   if (std::find(formats.begin(), formats.end(), format) == formats.end()) {
     throw base::UsageError(fmt::format("unknown format '{}'", base::printable(format)), "hourglass import",
                            base::suggestion(format, formats));

@@ -26,7 +26,8 @@ constexpr Command commands[] = {
     {"schedule", cli::schedule, "print a pipeline schedule, or check a foreign one"},
     {"model", cli::model, "parameters, FLOPs and KV cache of a Hugging Face config.json"},
     {"validate", cli::validate, "recompute what was published and measured: reported, predicted, error"},
-    {"import", cli::import, "read a benchmark's log into samples: nccl-tests, DeepEP, DeepGEMM, nvbench, csv"},
+    {"import", cli::import_measurements,
+     "read a benchmark's log (nccl-tests, DeepEP, DeepGEMM, nvbench, csv) or a PyTorch trace"},
     {"calibrate", cli::calibrate, "fit a profile to measured kernels, with its error on kernels it did not see"},
 };
 

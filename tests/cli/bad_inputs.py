@@ -141,6 +141,9 @@ check("a plan as a log", ["import", "nccl-tests", "PLAN", "--device", "H800 SXM5
 check("a log without a measurement", ["import", "deepgemm", "PLAN", "--device", "H800 SXM5"], 1, edit=text("PLAN", "hello\n" * 1000))
 check("a csv without an operator", ["import", "csv", "PLAN", "--device", "H800 SXM5"], 2, edit=text("PLAN", "m,n,k,us\n1,2,3,4\n"))
 check("an unreadable column map", ["import", "csv", "PLAN", "--map", "m"], 2, "m", edit=text("PLAN", "m,n,k,us\n1,2,3,4\n"))
+check("a plan as a trace", ["import", "kineto", "PLAN"], 1, "deepseek-v3.json")
+check("an absent trace", ["import", "kineto", "FOLDER/nowhere.json.gz"], 1, "nowhere")
+check("a mapping that is none", ["import", "kineto", "PLAN", "--kernels", "PLAN"], 1, "deepseek-v3.json")
 check("an absent log", ["import", "deepep", "FOLDER/nowhere"], 1, "nowhere")
 
 # Files.

@@ -68,8 +68,8 @@ bool within(const std::vector<double>& sorted, double median, double worst) {
 }  // namespace
 
 // deepseek-ai/DeepGEMM README @a9967bc (2025-04-09), H800, dense, M = 4096. The profile was fitted to these among
-// others: this guards the fit, it is no holdout. Six weeks earlier (@a6d97a1) the library was up to 31 % slower: one profile
-// cannot meet both.
+// others: this guards the fit, it is no holdout. Six weeks earlier (@a6d97a1) the library was up to 31 % slower: one
+// profile cannot meet both.
 TEST_CASE("DeepGEMM's published H800 rates come out within 20 % each and 8 % at the median") {
   CHECK(within(errors({{4096, 2112, 7168, 1127},
                        {4096, 24576, 1536, 1212},

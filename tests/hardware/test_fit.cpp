@@ -1,11 +1,10 @@
-#include "hardware/fit.h"
-
 #include <doctest/doctest.h>
 
 #include <cmath>
 
 #include "base/error.h"
 #include "base/random.h"
+#include "hardware/fit.h"
 
 using namespace hourglass;
 using namespace hourglass::hardware;
@@ -82,8 +81,8 @@ TEST_CASE("a parameter that no sample depends on keeps its value, and is named")
   for (const double length : {2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144}) {
     Sample s;
     s.op = "attention";
-    s.shape = {{"batch", 1},     {"q_length", length}, {"kv_length", length}, {"heads", 32},   {"kv_heads", 8},
-               {"qk_dim", 128}, {"v_dim", 128},        {"causal", 1},         {"backward", 0}};
+    s.shape = {{"batch", 1},    {"q_length", length}, {"kv_length", length}, {"heads", 32},  {"kv_heads", 8},
+               {"qk_dim", 128}, {"v_dim", 128},       {"causal", 1},         {"backward", 0}};
     s.seconds = predict_seconds(h100, profile("h100"), s);
     set.samples.push_back(s);
   }
@@ -144,7 +143,8 @@ TEST_CASE("every measurement file reads, says its source, and survives being wri
 
 TEST_CASE("a sample with a missing, a foreign or an impossible value is refused") {
   const auto message = [](const std::string& sample) {
-    const std::string text = R"({"schema": "1.0.0", "device": {"name": "x"}, "source": "y", "samples": [)" + sample + "]}";
+    const std::string text =
+        R"({"schema": "1.0.0", "device": {"name": "x"}, "source": "y", "samples": [)" + sample + "]}";
     try {
       read_samples(base::parse_json(text, "f.json"), "f.json");
     } catch (const base::Error& error) {
