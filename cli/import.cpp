@@ -45,9 +45,21 @@ int import_trace(const po::variables_map& values, const std::string& path) {
   return 0;
 }
 
+// An option that this format does not look at is a mistake, not a wish.
+void refuse_idle_options(const po::variables_map& values, const std::string& format) {
+  std::vector<const char*> idle = {"kernels", "format"};
+  if (format == "kineto") {
+    idle = {"device", "source", "op", "dtype", "map", "ranks", "ranks-per-node", "tokens", "output"};
+  }
+  for (const char* name : idle) {
+    if (values.count(name) == 0) continue;
+    throw base::UsageError(fmt::format("means nothing for {}", format), std::string("--") + name, "leave it out");
+  }
+}
+
 }  // namespace
 
-int import(const Invocation& invocation) {
+int import_measurements(const Invocation& invocation) {
   hardware::ImportOptions import;
   po::options_description options("options");
   options.add_options()("output,o", po::value<std::string>()->value_name("FILE"),
@@ -75,15 +87,16 @@ int import(const Invocation& invocation) {
       {"log-format", "file"}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = required(values, "log-format", "the FORMAT of the log");
-  if (format == "kineto") return import_trace(values, required(values, "file", "the trace's FILE"));
   std::vector<std::string> formats = hardware::import_formats();
-  formats.push_back("kineto");
+  formats.emplace_back("kineto");
   if (std::find(formats.begin(), formats.end(), format) == formats.end()) {
     throw base::UsageError(fmt::format("unknown format '{}'", base::printable(format)), "hourglass import",
                            base::suggestion(format, formats));
   }
-  import.file = required(values, "file", "the log's FILE");
+  refuse_idle_options(values, format);
+  import.file = required(values, "file", "the FILE");
   if (values.count("map") > 0) import.columns = hardware::parse_column_map(values["map"].as<std::string>());
+  if (format == "kineto") return import_trace(values, import.file);
   const hardware::Imported imported = hardware::import_log(format, read_log(import.file), import);
   const std::string text = hardware::samples_json(imported.set).dump(1) + "\n";
   if (values.count("output") > 0)
