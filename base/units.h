@@ -14,6 +14,7 @@ inline constexpr double mega = 1e6;
 inline constexpr double giga = 1e9;
 inline constexpr double tera = 1e12;
 inline constexpr double micro = 1e-6;
+inline constexpr double pico = 1e-12;
 inline constexpr double gibi = 1024.0 * 1024.0 * 1024.0;
 
 inline constexpr double seconds_per_hour = 3600.0;

@@ -17,16 +17,18 @@ int calibrate(const Invocation& invocation) {
                         "the profile to start from; classes without samples keep it");
   options.add_options()("output,o", po::value<std::string>()->value_name("FILE"), "write the fitted profile");
   options.add_options()("plot", po::value<std::string>()->value_name("FILE"), "draw the residuals as SVG");
-  options.add_options()("smallest-rows", po::value<std::int64_t>()->default_value(1024)->value_name("M"),
+  options.add_options()("smallest-rows", po::value<std::int64_t>()->default_value(64)->value_name("M"),
                         "leave out GEMMs with fewer rows");
   options.add_options()("samples", po::value<std::vector<std::string>>()->composing()->value_name("FILE"),
                         "measurements; may be repeated, or named bare");
+  add_format(options, "text (default) or json: every sample with its error");
   po::variables_map values;
   const Usage usage = {
       "hourglass calibrate --cluster CLUSTER.json --base PROFILE.json SAMPLES.json... [-o PROFILE.json]",
       "Fits a profile to measured kernels and shows its error on samples it did not see.",
       {"samples*"}};
   if (!parse(invocation, usage, options, values)) return 0;
+  const std::string format = format_of(values, {"text", "json"});
   const std::string cluster_file = required(values, "cluster", "--cluster"),
                     base_file = required(values, "base", "--base");
   if (values.count("samples") == 0)
@@ -35,8 +37,9 @@ int calibrate(const Invocation& invocation) {
   const hardware::Profile profile = hardware::read_profile(base::load_json(base_file).value, base_file);
   std::vector<hardware::SampleSet> sets;
   for (const std::string& path : values["samples"].as<std::vector<std::string>>()) {
-    sets.push_back(hardware::load_samples(path));
-    if (sets.back().device != cluster.gpu) {
+    sets.push_back(hardware::load_any_samples(path));
+    // A CSV names no device.
+    if (!sets.back().device.empty() && sets.back().device != cluster.gpu) {
       throw base::Error(
           fmt::format("was measured on {}, the cluster has {}", base::printable(sets.back().device), cluster.gpu), path,
           "name the cluster it was measured on");
@@ -50,7 +53,9 @@ int calibrate(const Invocation& invocation) {
   if (values.count("output") > 0)
     write_file(values["output"].as<std::string>(), hardware::profile_json(fit.profile).dump(2) + "\n");
   if (values.count("plot") > 0) write_file(values["plot"].as<std::string>(), reports::residual_svg(fit));
-  write_out(reports::calibration_text(fit));
+  base::Provenance provenance;
+  provenance.argv = invocation.argv;
+  write_out(format == "json" ? reports::calibration_json(fit, provenance).dump(2) + "\n" : reports::calibration_text(fit));
   return 0;
 }
 

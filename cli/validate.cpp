@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
@@ -15,14 +16,29 @@ namespace po = boost::program_options;
 
 namespace {
 
-planner::Validation of_samples(const po::variables_map& values) {
-  const std::string cluster_file = required(values, "cluster", "--cluster"),
-                    profile_file = required(values, "profile", "--profile");
-  const hardware::Cluster cluster = hardware::read_cluster(base::load_json(cluster_file).value, cluster_file);
+hardware::Cluster load_cluster(const std::string& file) {
+  return hardware::read_cluster(base::load_json(file).value, file);
+}
+
+// The shipped cluster of the GPU that the profile is of.
+hardware::Cluster cluster_of(const hardware::Profile& profile, const std::string& configs) {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(configs + "/clusters")) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  for (const std::string& file : files) {
+    if (hardware::Cluster cluster = load_cluster(file); cluster.gpu == profile.gpu) return cluster;
+  }
+  throw base::UsageError("no shipped cluster has a " + profile.gpu, "--profile", "name the cluster with --cluster");
+}
+
+planner::Validation of_samples(const po::variables_map& values, const std::string& configs) {
+  const std::string profile_file = required(values, "profile", "--profile");
   const hardware::Profile profile = hardware::read_profile(base::load_json(profile_file).value, profile_file);
+  const hardware::Cluster cluster =
+      values.count("cluster") > 0 ? load_cluster(values["cluster"].as<std::string>()) : cluster_of(profile, configs);
   std::vector<hardware::SampleSet> sets;
   for (const std::string& path : values["samples"].as<std::vector<std::string>>())
-    sets.push_back(hardware::load_samples(path));
+    sets.push_back(hardware::load_any_samples(path));
   return planner::validate_samples(cluster, profile, sets);
 }
 
@@ -33,17 +49,17 @@ int validate(const Invocation& invocation) {
   po::options_description options("options");
   options.add_options()("configs", po::value<std::string>()->value_name("FOLDER"),
                         "where published/ and measurements/ are");
-  options.add_options()("samples", po::value<std::vector<std::string>>()->composing()->value_name("FILE"),
-                        "instead: your own measurements; may be repeated");
+  options.add_options()("samples", po::value<std::vector<std::string>>()->multitoken()->composing()->value_name("FILE"),
+                        "instead: your own measurements, our format or a CSV of known columns; may be repeated");
   options.add_options()("cluster", po::value<std::string>()->value_name("FILE"),
-                        "with --samples: the cluster measured on");
+                        "with --samples: the cluster measured on; default: the shipped one with the profile's GPU");
   options.add_options()("profile", po::value<std::string>()->value_name("FILE"),
                         "with --samples: the profile to check");
   options.add_options()("runs", po::value<std::string>()->value_name("FILE"), "instead: measured training runs");
   add_format(options, "text (default) or json");
   po::variables_map values;
   const Usage usage = {
-      "hourglass validate [--runs FILE | --samples FILE... --cluster CLUSTER.json --profile PROFILE.json] [options]",
+      "hourglass validate [--runs FILE | --samples FILE... --profile PROFILE.json] [options]",
       "Recomputes what was published and measured, and prints reported, predicted and error.",
       {}};
   if (!parse(invocation, usage, options, values)) return 0;
@@ -55,7 +71,7 @@ int validate(const Invocation& invocation) {
                                                           : HOURGLASS_SOURCE_DIR "/configs";
   const planner::Validation validation = values.count("runs") > 0
                                              ? planner::validate_runs(values["runs"].as<std::string>(), configs)
-                                         : values.count("samples") > 0 ? of_samples(values)
+                                         : values.count("samples") > 0 ? of_samples(values, configs)
                                                                        : planner::validate_published(configs);
   base::Provenance provenance;
   provenance.argv = invocation.argv;

@@ -3,15 +3,18 @@
 // GEMM. A kernel cuts the output [m, n] in tiles of a x b and gives each SM whole tiles; with S SMs they run in
 // ceil(tiles / S) waves, so the last wave may be nearly empty (wave quantisation) and a tile may hang over the edge of
 // the matrix (tile quantisation). One tile costs
-//     max(2 a b ceil(k/128) 128 / (P/S0 * e(a, b)), ceil(k/128) step) + overhead,     e(a, b) = e0 / (1 + h (1/a +
-//     1/b))
+//     max(2 a b ceil(k/128) 128 / (P/S0 * e(a, b)), ceil(k/128) step) + overhead a b / 128^2,
+//     e(a, b) = e0 / (1 + h (1/a + 1/b))
 // where P/S0 is the peak of one SM, e0 the main-loop efficiency, and h the price of loading operands: a small tile
-// loads more bytes a FLOP, and cannot hide the latency of a step of k. Prologue and epilogue do not shrink with k: that
-// is why k = 512 is slow. The tile is the one that costs least, as library heuristics choose it (DeepGEMM's sm90
+// loads more bytes a FLOP, and cannot hide the latency of a step of k. The epilogue stores the tile and does not
+// shrink with k: that is why k = 512 is slow. The tile is the one that costs least, as library heuristics choose it (DeepGEMM's sm90
 // heuristics enumerate the same candidates). HBM bounds from below: each operand and the result once.
 //
 // Attention. FLOPs that are computed over an achieved rate; rows shorter than h do not amortise their start
 // (FlashAttention-3, arXiv 2407.08608, shows the same shape of curve).
+//
+// Router. In the published H800 trace a router launches some forty kernels of 3 us each around its gate GEMM, converts
+// its input to FP32, and sorts scores: that is 0.3 ms a layer, as long as a large GEMM. Frameworks differ here.
 //
 // Limits: no clock model beyond the fitted efficiency, no split-k, no L2 hits between kernels.
 #include "hardware/compute_cost.h"
@@ -35,6 +38,7 @@ constexpr std::int64_t largest_tile = 128 * 256;  // accumulators of two consume
 constexpr std::int64_t k_step = 128;
 
 const GemmClass& class_of(const Profile& profile, const GemmShape& shape) {
+  if (shape.math == MathType::fp8_tensor) return profile.gemm_fp8_tensor;
   if (shape.math == MathType::fp8) return shape.groups > 1 ? profile.grouped_gemm_fp8 : profile.gemm_fp8;
   return shape.groups > 1 ? profile.grouped_gemm_bf16 : profile.gemm_bf16;
 }
@@ -52,7 +56,7 @@ double best_tiling_seconds(const GemmShape& shape, const GemmClass& kernel, doub
           flops_per_sm * kernel.main_loop_efficiency / (1.0 + kernel.operand_elements * (1.0 / height + 1.0 / width));
       const double main_loop =
           std::max(2.0 * height * width * k / rate, k / static_cast<double>(k_step) * kernel.k_step_s);
-      best = std::min(best, static_cast<double>(waves) * (main_loop + kernel.tile_overhead_s));
+      best = std::min(best, static_cast<double>(waves) * (main_loop + kernel.tile_overhead_s * height * width / (128.0 * 128.0)));
     }
   }
   return best;
@@ -62,7 +66,7 @@ double best_tiling_seconds(const GemmShape& shape, const GemmClass& kernel, doub
 
 double gemm_seconds(const Cluster& cluster, const Profile& profile, const GemmShape& shape, Conditions conditions) {
   if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0 || shape.groups <= 0) return 0.0;
-  const bool fp8 = shape.math == MathType::fp8;
+  const bool fp8 = shape.math != MathType::bf16;
   const GemmClass& kernel = class_of(profile, shape);
   const double peak = fp8 ? cluster.fp8_flops : cluster.bf16_flops;
   if (peak <= 0.0 || kernel.main_loop_efficiency <= 0.0) {
@@ -91,6 +95,14 @@ double attention_seconds(const Cluster& cluster, const Profile& profile, double 
                             (1.0 + kernel.half_length / static_cast<double>(std::max<std::int64_t>(kv_length, 1)));
   const double slowdown = conditions.overlapped() ? profile.in_situ.attention_slowdown : 1.0;
   return kernel.launch_s + computed_flops / (cluster.bf16_flops * efficiency) * slowdown;
+}
+
+double router_seconds(const Cluster& cluster, const Profile& profile, double input_bytes, double scores, bool backward,
+                      Conditions conditions) {
+  const RouterClass& kernel = profile.router;
+  const double slowdown = conditions.overlapped() ? profile.in_situ.memory_slowdown : 1.0;
+  const double choice = backward ? 0.0 : scores * kernel.choice_s_per_score;
+  return kernel.launch_s + (input_bytes / (cluster.memory_bandwidth * kernel.efficiency) + choice) * slowdown;
 }
 
 double memory_seconds(const Cluster& cluster, const Profile& profile, const MemoryClass& kernel, double bytes,

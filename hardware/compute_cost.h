@@ -8,7 +8,8 @@
 // Seconds of one kernel on one GPU. Shapes in, seconds out: what the kernel is for is not known here.
 namespace hourglass::hardware {
 
-enum class MathType : std::uint8_t { bf16, fp8 };
+// fp8: block-scaled, partial sums promoted every 128 elements of k; fp8_tensor: one scale for the whole tensor.
+enum class MathType : std::uint8_t { bf16, fp8, fp8_tensor };
 
 // Under which a kernel runs: alone on the GPU, or beside communication kernels that hold `communication_sms`.
 struct Conditions {
@@ -29,6 +30,10 @@ double gemm_seconds(const Cluster& cluster, const Profile& profile, const GemmSh
 // `computed_flops` after causal masking; kv_length sets how much of the start-up of a row is amortised.
 double attention_seconds(const Cluster& cluster, const Profile& profile, double computed_flops, std::int64_t kv_length,
                          bool backward, Conditions conditions);
+
+// Without the gate's GEMM. `input_bytes`: read in BF16 and written in FP32; `scores`: tokens x experts.
+double router_seconds(const Cluster& cluster, const Profile& profile, double input_bytes, double scores, bool backward,
+                      Conditions conditions);
 
 double memory_seconds(const Cluster& cluster, const Profile& profile, const MemoryClass& kernel, double bytes,
                       Conditions conditions);

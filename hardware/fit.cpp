@@ -33,6 +33,7 @@ namespace {
 
 constexpr double knee = 0.10, difference = 0.02, smallest_effect = 5e-4;
 constexpr int most_iterations = 60, folds = 5;
+constexpr std::size_t least_rows = 3;  // for each parameter
 
 struct Parameter {
   std::string name;
@@ -47,7 +48,8 @@ std::vector<Parameter> parameters_of(Profile& p, const std::string& name) {
                                   {"operand_elements", &c.operand_elements, 1.0, 200.0},
                                   {"tile_overhead_us", &c.tile_overhead_s, 1e-7, 2e-5},
                                   {"k_step_us", &c.k_step_s, 1e-8, 2e-6},
-                                  {"launch_us", &c.launch_s, 2e-7, 5e-5}};
+                                  {"launch_us", &c.launch_s, 2e-7, 5e-5},
+                                  {"call_us", &c.call_s, 1e-7, 5e-5}};
   };
   const auto link = [](LinkClass& c) {
     std::vector<Parameter> parameters = {{"efficiency", &c.efficiency, 0.02, 1.2},
@@ -65,6 +67,7 @@ std::vector<Parameter> parameters_of(Profile& p, const std::string& name) {
   };
   if (name == "gemm_bf16") return gemm(p.gemm_bf16);
   if (name == "gemm_fp8") return gemm(p.gemm_fp8);
+  if (name == "gemm_fp8_tensor") return gemm(p.gemm_fp8_tensor);
   if (name == "grouped_gemm_bf16") return gemm(p.grouped_gemm_bf16);
   if (name == "grouped_gemm_fp8") return gemm(p.grouped_gemm_fp8);
   if (name == "attention") {
@@ -80,6 +83,11 @@ std::vector<Parameter> parameters_of(Profile& p, const std::string& name) {
   if (name == "permute") return memory(p.permute);
   if (name == "elementwise") return memory(p.elementwise);
   if (name == "nvlink") return link(p.nvlink);
+  if (name == "nvlink_p2p") {
+    std::vector<Parameter> parameters = link(p.nvlink_p2p);
+    std::erase_if(parameters, [](const Parameter& each) { return each.name == "step_us"; });
+    return parameters;
+  }
   if (name == "in_situ") {
     return {{"gemm_slowdown", &p.in_situ.gemm_slowdown, 0.5, 10.0},
             {"grouped_gemm_slowdown", &p.in_situ.grouped_gemm_slowdown, 0.5, 10.0},
@@ -87,10 +95,30 @@ std::vector<Parameter> parameters_of(Profile& p, const std::string& name) {
             {"grouped_gemm_fp8 weight_gradient_slowdown", &p.grouped_gemm_fp8.weight_gradient_slowdown, 0.5, 10.0}};
   }
   if (name == "rdma") return link(p.rdma);
+  if (name == "moe_throughput") {
+    return {{"moe_nvlink efficiency", &p.moe_nvlink.efficiency, 0.02, 1.2},
+            {"moe_rdma efficiency", &p.moe_rdma.efficiency, 0.02, 1.2},
+            {"moe_rdma startup_us", &p.moe_rdma.startup_s, 1e-7, 1e-3},
+            {"dispatch_sm_GBps", &p.moe_nvlink.dispatch_sm_bandwidth, 1e8, 1e11},
+            {"combine_sm_GBps", &p.moe_nvlink.combine_sm_bandwidth, 1e8, 1e11},
+            {"moe_nvlink startup_us", &p.moe_nvlink.startup_s, 1e-7, 1e-3}};
+  }
+  if (name == "moe_low_latency") {
+    return {{"startup_us", &p.moe_low_latency.startup_s, 1e-7, 1e-3},
+            {"rdma_startup_us", &p.moe_low_latency.rdma_startup_s, 1e-7, 1e-3},
+            {"nvlink_efficiency", &p.moe_low_latency.nvlink_efficiency, 0.02, 1.2},
+            {"rdma_efficiency", &p.moe_low_latency.rdma_efficiency, 0.02, 1.2},
+            {"rdma_only_efficiency", &p.moe_low_latency.rdma_only_efficiency, 0.02, 1.2}};
+  }
   throw base::Error("there is no class " + name, "fit");
 }
 
 bool is_fp8(const Sample& s) { return s.dtype == "e4m3" || s.dtype == "e5m2"; }
+
+MathType math_of(const Sample& s) {
+  if (!is_fp8(s)) return MathType::bf16;
+  return s.recipe == "tensor" ? MathType::fp8_tensor : MathType::fp8;
+}
 
 // The class a sample belongs to; "" with a reason if it can set none.
 std::string class_of(const Sample& s, std::int64_t smallest_rows, std::string& reason) {
@@ -104,14 +132,13 @@ std::string class_of(const Sample& s, std::int64_t smallest_rows, std::string& r
     reason = fmt::format("fewer than {} rows", smallest_rows);
     return "";
   }
+  if (is_fp8(s) && s.recipe == "tensor") return "gemm_fp8_tensor";
   if (s.op == "quantized_linear") return "gemm_fp8";
   if (gemm) return s.op + (is_fp8(s) ? "_fp8" : "_bf16");
   if (s.op == "attention") return "attention";
-  if (s.op == "all_to_all" || s.op == "dispatch" || s.op == "combine") {
-    reason = s.op + " is not fitted";
-    return "";
-  }
-  if (s.op == "send_recv") return s.at("same_node") > 0.0 ? "nvlink" : "rdma";
+  if (s.op == "dispatch" || s.op == "combine") return s.at("low_latency") > 0.0 ? "moe_low_latency" : "moe_throughput";
+  if (s.op == "send_recv") return s.at("same_node") > 0.0 ? "nvlink_p2p" : "rdma";
+  if (s.op == "all_to_all" && s.at("ranks_per_node") >= s.at("ranks")) return "nvlink_p2p";
   if (s.shape.contains("ranks")) return s.at("ranks_per_node") >= s.at("ranks") ? "nvlink" : "rdma";
   return s.op;
 }
@@ -121,6 +148,8 @@ std::string family_of(const Sample& s) {
   if (!s.beside.empty()) return s.name.substr(s.name.find_last_of(' ') + 1);
   if (s.shape.contains("n")) return fmt::format("{}x{}", s.at("n"), s.at("k"));
   if (s.op == "attention") return fmt::format("{}", s.at("kv_length"));
+  if (s.op == "dispatch" || s.op == "combine")
+    return fmt::format("{} {} {} {}", s.op, s.at("ranks"), s.sms, s.at("low_latency"));
   if (s.shape.contains("ranks")) return fmt::format("{} {}", s.op, s.at("ranks"));
   return fmt::format("{}", s.at("bytes"));
 }
@@ -229,7 +258,7 @@ void fit_determined(const Cluster& cluster, Profile& profile, const std::string&
         continue;
       open = c;
     }
-    if (open == parameters.size() && rows.size() < 2 * parameters.size()) {
+    if (open == parameters.size() && rows.size() < least_rows * parameters.size()) {
       reason = fmt::format("{} samples for {} parameters", rows.size(), parameters.size());
       open = parameters.size() - 1;
     }
@@ -309,6 +338,35 @@ void follow_transferred(Profile& profile, const std::string& fitted) {
   if (fitted == "gemm_bf16") follow(profile.gemm_bf16, profile.grouped_gemm_bf16);
 }
 
+double call_seconds(const Profile& profile, const Sample& s) {
+  if (s.timing != "call") return 0.0;
+  switch (math_of(s)) {
+    case MathType::bf16:
+      return s.op == "grouped_gemm" ? profile.grouped_gemm_bf16.call_s : profile.gemm_bf16.call_s;
+    case MathType::fp8:
+      return s.op == "grouped_gemm" ? profile.grouped_gemm_fp8.call_s : profile.gemm_fp8.call_s;
+    case MathType::fp8_tensor:
+      return profile.gemm_fp8_tensor.call_s;
+  }
+  return 0.0;
+}
+
+double moe_sample_seconds(const Cluster& cluster, const Profile& profile, const Sample& s, GroupShape group) {
+  const auto count = [&](const char* key) { return static_cast<std::int64_t>(s.at(key)); };
+  const double kernel = s.at("low_latency");
+  if (kernel > 0.0) {
+    if (profile.moe_low_latency.provenance.source.empty()) {
+      throw base::Error("the profile has no low-latency dispatch and combine", profile.name, "add moe_low_latency");
+    }
+    return low_latency_moe_seconds(cluster, profile, s.at("tokens") * s.at("top_k"), s.at("token_bytes"), group,
+                                   kernel > 1.0);
+  }
+  const base::Routing routing = {count("experts"), count("top_k"), count("groups"), count("groups_per_token")};
+  const MoeTraffic traffic = moe_traffic(routing, s.at("tokens"), s.at("token_bytes"), group);
+  const MoeDirection direction = s.op == "dispatch" ? MoeDirection::dispatch : MoeDirection::combine;
+  return moe_seconds(cluster, profile, traffic, direction, s.sms, {});
+}
+
 }  // namespace
 
 double predict_seconds(const Cluster& cluster, const Profile& profile, const Sample& s) {
@@ -316,14 +374,14 @@ double predict_seconds(const Cluster& cluster, const Profile& profile, const Sam
   const Conditions conditions{s.beside.empty() || s.sms == 0 ? 0 : cluster.sms - s.sms};
   if (s.op == "gemm" || s.op == "grouped_gemm") {
     GemmShape shape{s.op == "gemm" ? 1 : count("groups"),       count("m"), count("n"), count("k"),
-                    is_fp8(s) ? MathType::fp8 : MathType::bf16, 2.0,        false};
+                    math_of(s), 2.0,        false};
     shape.weight_gradient = s.name.find("wgrad") != std::string::npos;
-    return gemm_seconds(cluster, profile, shape, conditions);
+    return gemm_seconds(cluster, profile, shape, conditions) + call_seconds(profile, s);
   }
   if (s.op == "quantized_linear") {
-    const GemmShape shape{1, count("m"), count("n"), count("k"), MathType::fp8, 2.0, false};
-    const double cast_bytes = s.at("m") * s.at("k") * (2.0 + 1.0 + 4.0 / 128.0);
-    return gemm_seconds(cluster, profile, shape, conditions) +
+    const GemmShape shape{1, count("m"), count("n"), count("k"), math_of(s), 2.0, false};
+    const double cast_bytes = s.at("m") * s.at("k") * (2.0 + 1.0 + (s.recipe == "tensor" ? 0.0 : 4.0 / 128.0));
+    return gemm_seconds(cluster, profile, shape, conditions) + call_seconds(profile, s) +
            memory_seconds(cluster, profile, profile.cast, cast_bytes, conditions);
   }
   if (s.op == "attention") {
@@ -339,6 +397,8 @@ double predict_seconds(const Cluster& cluster, const Profile& profile, const Sam
   if (s.op == "all_gather") return collective_seconds(cluster, profile, Collective::all_gather, s.at("bytes"), group);
   if (s.op == "reduce_scatter")
     return collective_seconds(cluster, profile, Collective::reduce_scatter, s.at("bytes"), group);
+  if (s.op == "all_to_all") return collective_seconds(cluster, profile, Collective::all_to_all, s.at("bytes"), group);
+  if (s.op == "dispatch" || s.op == "combine") return moe_sample_seconds(cluster, profile, s, group);
   if (s.op == "send_recv") return send_seconds(cluster, profile, s.at("bytes"), s.at("same_node") > 0.0);
   const std::pair<const char*, const MemoryClass*> classes[] = {
       {"norm", &profile.norm}, {"rotary", &profile.rotary},   {"activation", &profile.activation},
@@ -400,7 +460,12 @@ Fit fit_profile(const Cluster& cluster, const Profile& base, const std::vector<S
         if (each.name == name) provenance.source += "; the factors of other kernels: " + each.provenance.source;
       }
     }
-    set_provenance(fit.profile, name, provenance);
+    if (name == "moe_throughput") {
+      set_provenance(fit.profile, "moe_nvlink", provenance);
+      set_provenance(fit.profile, "moe_rdma", provenance);
+    } else {
+      set_provenance(fit.profile, name, provenance);
+    }
   }
   return fit;
 }

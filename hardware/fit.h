@@ -51,6 +51,6 @@ struct Fit {
 // that the samples cover change. `smallest_rows`: GEMMs with fewer rows are left out (decode kernels are another
 // regime).
 Fit fit_profile(const Cluster& cluster, const Profile& base, const std::vector<SampleSet>& sets,
-                std::int64_t smallest_rows = 1024);
+                std::int64_t smallest_rows = 64);
 
 }  // namespace hourglass::hardware

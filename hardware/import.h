@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,8 +33,8 @@ struct ImportOptions {
   std::int64_t hidden = 0;            // 7168
   std::int64_t top_k = 0;             // 8
   std::int64_t experts = 0;           // 256, 288
-  std::int64_t groups = 0;            // 8
-  std::int64_t groups_per_token = 0;  // 4
+  std::int64_t groups = 0;            // the number of nodes
+  std::int64_t groups_per_token = 0;  // 4, or the number of nodes
   // nvbench, csv: shape key (or us, ms, ns, s, dtype, name, sms, runs, spread) to column or axis. What is not named
   // here is looked for under its own name, in any case.
   std::map<std::string, std::string> columns;
@@ -76,6 +77,8 @@ bool number(std::string_view text, double& value);
 std::string_view trimmed(std::string_view text);
 std::vector<std::string_view> words(std::string_view line);
 std::string lower(std::string_view text);
+// The fields of a CSV line; nullopt: a quote that does not close, or text after a closing quote.
+std::optional<std::vector<std::string>> split_csv(std::string_view line);
 
 // Collects samples and complaints, and hands both over at the end.
 class Collector {

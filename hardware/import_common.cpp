@@ -59,19 +59,9 @@ void Collector::skip(const std::string& place, const std::string& reason) {
 }
 
 void Collector::add(const std::string& place, Sample sample) {
-  constexpr double shortest = 1e-12;  // the bounds of read_samples
-  constexpr double longest = 1e6;
-  if (!(sample.seconds >= shortest && sample.seconds <= longest)) {
-    return skip(place, fmt::format("the time is {} s", sample.seconds));
-  }
+  const std::string fault = sample_fault(sample);
+  if (!fault.empty()) return skip(place, fault);
   if (!(sample.spread >= 0.0 && sample.spread <= 100.0)) sample.spread = 0.0;
-  for (const std::string& key : shape_keys(sample.op)) {
-    const auto found = sample.shape.find(key);
-    if (found == sample.shape.end()) return skip(place, fmt::format("there is no {}", key));
-    if (!(found->second >= 0.0 && found->second <= 1e18)) {
-      return skip(place, fmt::format("{} is {}", key, found->second));
-    }
-  }
   if (imported_.set.samples.size() >= most_imported_samples) {
     throw base::Error(fmt::format("more than {} measurements", most_imported_samples), options_.file, "split the log");
   }
@@ -93,6 +83,31 @@ Imported Collector::finish(const std::string& device_in_log) {
   imported_.set.source =
       options_.source.empty() ? fmt::format("{}, imported from {}", options_.file, format_) : options_.source;
   return std::move(imported_);
+}
+
+std::optional<std::vector<std::string>> split_csv(std::string_view line) {
+  std::vector<std::string> fields(1);
+  bool quoted = false;
+  bool closed = false;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quoted && c == '"' && i + 1 < line.size() && line[i + 1] == '"') {
+      fields.back() += line[++i];
+    } else if (c == '"' && (quoted || (fields.back().empty() && !closed))) {
+      closed = quoted;
+      quoted = !quoted;
+    } else if (!quoted && c == ',') {
+      fields.emplace_back();
+      closed = false;
+    } else if (closed) {
+      return std::nullopt;
+    } else {
+      fields.back() += c;
+    }
+  }
+  if (quoted) return std::nullopt;
+  for (std::string& field : fields) field = std::string(trimmed(field));
+  return fields;
 }
 
 }  // namespace importing

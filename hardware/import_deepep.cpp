@@ -1,20 +1,19 @@
 // The prints of DeepEP's tests.
 //
-//   [tuning] Best dispatch (FP8): SMs 24, NVL chunk 20, RDMA chunk 16: 30 + 1234 us, 43.21 GB/s (RDMA), 140.00 GB/s
-//   (NVL) [tuning] Best combine: SMs 24, NVL chunk 4, 158.00 GB/s (NVL), t: 560.10 us [rank 0] Dispatch
-//   bandwidth: 39.10 GB/s, avg_t=192.00 us | Combine bandwidth: 40.00 GB/s, avg_t=360.00 us
-//      * EP:   0/64 | dispatch: 43 GB/s (SO), 158 GB/s (SU), 812.345 us, 123 bytes | copy: 900 GB/s, 55.1 us    (V2,
-//      elastic)
+//   [tuning] Best dispatch (FP8): SMs 24, NVL chunk 20, RDMA chunk 16: 30 + 1234 us, 43.21 GB/s (RDMA), 140.00 GB/s (NVL)
+//   [tuning] Best combine: SMs 24, NVL chunk 4, 158.00 GB/s (NVL), t: 560.10 us
+//   [rank 0] Dispatch bandwidth: 39.10 GB/s, avg_t=192.00 us | Combine bandwidth: 40.00 GB/s, avg_t=360.00 us
+//   * EP:   0/64 | dispatch: 43 GB/s (SO), 158 GB/s (SU), 812.345 us, 123 bytes | copy: 900 GB/s, 55.1 us  (V2, elastic)
 //
 // "30 + 1234 us" is notify plus transfer: the transfer is taken, because notify waits for peers (network_cost models
 // that as skew). "copy" is a local pass and no communication. Only "Best" lines are read; the tuning lines before them
 // are chatter.
 //
-// Where a line prints a rate only, the time follows from the logical bytes by which DeepEP defines the rate (its tests;
-// also in data/measured/deepep_h800.json): over RDMA one copy for each (token, node) pair, the local node included;
-// over NVLink one for each (token, rank) pair; low latency one for each selection. A token reaches min(groups per
-// token, nodes) nodes, as in the tests, where a group is a node; over one node it reaches E[distinct ranks] of a
-// uniform choice. Bytes of a token: BF16 two a value; FP8 one and a 4-byte scale for each 128; low latency 16 bytes of
+// Where a line prints a rate only, the time follows from the logical bytes by which DeepEP defines the rate (its
+// tests): over RDMA one copy for each (token, node) pair, the local node included; over NVLink one for each (token, rank)
+// pair; low latency one for each selection. Pairs are those expected of uniform routing; as in the tests, a group is a
+// node, of which a token uses four at most. Low-latency lines are taken for the kernels that use NVLink inside a node
+// (since June 2025). Bytes of a token: BF16 two a value; FP8 one and a 4-byte scale for each 128; low latency 16 bytes of
 // header besides.
 #include <fmt/format.h>
 
@@ -22,6 +21,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/routing.h"
 #include "base/units.h"
 #include "hardware/import.h"
 
@@ -72,18 +72,12 @@ double token_bytes(const Reading& r, double hidden) {
   return hidden + hidden / 128.0 * 4.0 + (r.low_latency ? 16.0 : 0.0);
 }
 
-// Of `ranks` equal ones, how many a token reaches that picks top_k of `experts` at random.
-double distinct_ranks(double ranks, double experts, double top_k) {
-  double missed = 1.0;
-  const double local = experts / ranks;
-  for (double i = 0.0; i < top_k; i += 1.0) missed *= std::max(0.0, experts - local - i) / std::max(1.0, experts - i);
-  return ranks * (1.0 - missed);
-}
-
+// What the tests count as one token's copies: selections; (token, node) pairs, its own node included; or distinct ranks.
 double copies(const Reading& r, const Sample& s) {
   if (r.low_latency) return s.at("top_k");
-  if (r.rdma) return std::min(s.at("groups_per_token"), std::ceil(s.at("ranks") / s.at("ranks_per_node")));
-  return distinct_ranks(s.at("ranks"), s.at("experts"), s.at("top_k"));
+  const auto count = [&](const char* key) { return static_cast<std::int64_t>(s.at(key)); };
+  const base::Routing routing = {count("experts"), count("top_k"), count("groups"), count("groups_per_token")};
+  return base::expected_parts(routing, r.rdma ? count("ranks") / count("ranks_per_node") : count("ranks"));
 }
 
 Sample sample_of(const Reading& r, const ImportOptions& o) {
@@ -97,11 +91,13 @@ Sample sample_of(const Reading& r, const ImportOptions& o) {
   put("hidden", or_default(o.hidden, 7168));
   put("top_k", std::min<std::int64_t>(or_default(o.top_k, 8), 1024));
   put("experts", or_default(o.experts, r.low_latency ? 288 : 256));
-  put("groups", or_default(o.groups, 8));
-  put("groups_per_token", or_default(o.groups_per_token, 4));
+  const std::int64_t per_node = std::min(or_default(o.ranks_per_node, 8), r.ranks),
+                     nodes = std::max<std::int64_t>(1, r.ranks / per_node);
+  put("groups", or_default(o.groups, nodes));
+  put("groups_per_token", or_default(o.groups_per_token, std::min<std::int64_t>(nodes, 4)));
   put("ranks", r.ranks);
-  put("ranks_per_node", std::min(or_default(o.ranks_per_node, 8), r.ranks));
-  put("low_latency", r.low_latency ? 1 : 0);
+  put("ranks_per_node", per_node);
+  put("low_latency", r.low_latency ? 2 : 0);
   sample.shape["token_bytes"] = token_bytes(r, sample.at("hidden"));
   const double bytes = sample.at("tokens") * copies(r, sample) * sample.at("token_bytes");
   sample.seconds = r.us > 0.0 ? r.us * base::micro : r.gigabytes > 0.0 ? bytes / (r.gigabytes * base::giga) : 0.0;

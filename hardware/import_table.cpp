@@ -98,32 +98,6 @@ bool read_time(const Cells& cells, const std::string& place, const ImportOptions
   return out.skip(place, "there is no time"), false;
 }
 
-// nullopt: a quote that does not close, or text after a closing quote.
-std::optional<std::vector<std::string>> split_csv(std::string_view line) {
-  std::vector<std::string> fields(1);
-  bool quoted = false;
-  bool closed = false;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    if (quoted && c == '"' && i + 1 < line.size() && line[i + 1] == '"') {
-      fields.back() += line[++i];
-    } else if (c == '"' && (quoted || (fields.back().empty() && !closed))) {
-      closed = quoted;
-      quoted = !quoted;
-    } else if (!quoted && c == ',') {
-      fields.emplace_back();
-      closed = false;
-    } else if (closed) {
-      return std::nullopt;
-    } else {
-      fields.back() += c;
-    }
-  }
-  if (quoted) return std::nullopt;
-  for (std::string& field : fields) field = std::string(importing::trimmed(field));
-  return fields;
-}
-
 void check_header(const std::vector<std::string>& header, const ImportOptions& options) {
   for (std::size_t i = 0; i < header.size(); ++i) {
     if (!header[i].empty() && std::find(header.begin(), header.begin() + static_cast<std::ptrdiff_t>(i), header[i]) !=
@@ -205,7 +179,7 @@ Imported import_csv(std::string_view text, const ImportOptions& options) {
   importing::each_line(text, [&](std::string_view line, std::size_t number) {
     if (importing::trimmed(line).empty()) return;
     const std::string place = fmt::format("line {}", number);
-    const std::optional<std::vector<std::string>> fields = split_csv(line);
+    const std::optional<std::vector<std::string>> fields = importing::split_csv(line);
     if (header.empty()) {
       if (!fields) throw base::Error("the header's quotes do not close", options.file, "quote whole fields");
       header = *fields;

@@ -6,14 +6,21 @@
 // each GPU effectively has its own NIC.
 //
 // Protocols. NCCL sends small buffers with flags in the data (LL, LL128: little to start, a fraction of the bandwidth)
-// and large ones in bulk behind a handshake (Simple); it takes the faster, and so does this. The own part of the buffer
+// and large ones in bulk behind a handshake (Simple); it takes the faster, and so does this. All-to-all and send/receive
+// inside a node have figures of their own; between nodes an all-to-all is charged as a ring. The own part of the buffer
 // is copied in and out: a fraction of a step more. Not modelled: reduction inside the switch (NVLS), which NCCL uses
 // for some all-reduces.
 //
 // MoE dispatch and combine with node-limited routing (DeepSeek-V3 report, section 3.2.2): a token is sent once to each
 // remote node that holds one of its experts, to the GPU of the same index there, and forwarded over NVLink to the GPUs
-// that need it; both tiers run concurrently, so the slower one sets the time. EP8, 16 and 32 of DeepEP's published H800
-// figures follow from one RDMA and one NVLink efficiency; the flow-level network replaces this later.
+// that need it; both tiers run concurrently, so the slower one sets the time. With uniform routing EP8 and EP16 are bound
+// by NVLink and larger groups by RDMA, which is why DeepEP's logical bandwidth rises from EP16 to EP32. Between nodes
+// each SM forwards so many bytes a second and no more: measured on the H100 with 4 to 24 SMs, about 10 GB/s for dispatch
+// and 8 GB/s for combine, which also adds.
+//
+// Low latency. A token is sent once for each of its experts, to the expert's GPU directly; only what leaves the GPU
+// counts (ranks - 1 of `ranks` selections), and of that, where NVLink is used, what stays on the node takes NVLink. Two
+// start-ups and two efficiencies describe EP8 to EP64 of both directions; a third describes the kernels before NVLink.
 #include "hardware/network_cost.h"
 
 #include <algorithm>
@@ -26,12 +33,23 @@ double ring_steps(Collective collective, double ranks) {
   return collective == Collective::all_reduce ? 2.0 * (ranks - 1.0) : ranks - 1.0;
 }
 
+// Every rank sends a part to each other one at the same time. Small parts go through one channel a peer, so their speed
+// depends on the part and not on the number of peers.
+double peers_seconds(const LinkClass& link, double bandwidth, double part, double peers) {
+  const double bulk = link.startup_s + part * (peers + link.copy_steps) / (bandwidth * link.efficiency);
+  if (link.low_latency_efficiency <= 0.0) return bulk;
+  return std::min(bulk, link.low_latency_startup_s + part / (bandwidth * link.low_latency_efficiency));
+}
+
 }  // namespace
 
 double collective_seconds(const Cluster& cluster, const Profile& profile, Collective collective, double bytes,
                           GroupShape group) {
   if (group.ranks <= 1 || bytes <= 0.0) return 0.0;
   const bool one_node = group.per_node >= group.ranks;
+  const double parts = bytes / static_cast<double>(group.ranks), peers = static_cast<double>(group.ranks - 1);
+  if (collective == Collective::all_to_all && one_node)
+    return peers_seconds(profile.nvlink_p2p, cluster.nvlink_bandwidth, parts, peers);
   const LinkClass& link = one_node ? profile.nvlink : profile.rdma;
   const double bandwidth = (one_node ? cluster.nvlink_bandwidth : cluster.nic_bandwidth) * link.efficiency;
   const auto ranks = static_cast<double>(group.ranks);
@@ -44,21 +62,45 @@ double collective_seconds(const Cluster& cluster, const Profile& profile, Collec
   return std::min(bulk, low_latency);
 }
 
+MoeTraffic moe_traffic(const base::Routing& routing, double tokens, double token_bytes, GroupShape group) {
+  const std::int64_t nodes = std::max<std::int64_t>(1, group.ranks / group.per_node);
+  // The share of copies that stays on the sending node, or GPU, is one part in so many.
+  const auto remote = [&](std::int64_t parts) {
+    return base::expected_parts(routing, parts) * static_cast<double>(parts - 1) / static_cast<double>(parts);
+  };
+  return {tokens * token_bytes, remote(nodes), remote(group.ranks)};
+}
+
+double low_latency_moe_seconds(const Cluster& cluster, const Profile& profile, double selections, double token_bytes,
+                               GroupShape group, bool over_nvlink) {
+  const LowLatencyClass& kernel = profile.moe_low_latency;
+  const auto ranks = static_cast<double>(group.ranks), near = static_cast<double>(std::min(group.per_node, group.ranks));
+  const double bytes = selections * token_bytes, leaving = bytes * (ranks - 1.0) / ranks;
+  if (!over_nvlink) return leaving / (cluster.nic_bandwidth * kernel.rdma_only_efficiency);
+  const double inside = bytes * (near - 1.0) / ranks;
+  const double startup = kernel.startup_s + (leaving > inside ? kernel.rdma_startup_s : 0.0);
+  return startup + std::max((leaving - inside) / (cluster.nic_bandwidth * kernel.rdma_efficiency),
+                                     inside / (cluster.nvlink_bandwidth * kernel.nvlink_efficiency));
+}
+
 double send_seconds(const Cluster& cluster, const Profile& profile, double bytes, bool same_node) {
   if (bytes <= 0.0) return 0.0;
-  const LinkClass& link = same_node ? profile.nvlink : profile.rdma;
-  return link.startup_s + bytes / ((same_node ? cluster.nvlink_bandwidth : cluster.nic_bandwidth) * link.efficiency);
+  return peers_seconds(same_node ? profile.nvlink_p2p : profile.rdma,
+                       same_node ? cluster.nvlink_bandwidth : cluster.nic_bandwidth, bytes, 1.0);
 }
 
 double moe_seconds(const Cluster& cluster, const Profile& profile, const MoeTraffic& traffic, MoeDirection direction,
-                   Conditions conditions) {
+                   std::int64_t sms, Conditions conditions) {
   if (traffic.bytes <= 0.0) return 0.0;
   const double rdma = traffic.remote_nodes * traffic.bytes / (cluster.nic_bandwidth * profile.moe_rdma.efficiency);
-  const double nvlink = traffic.other_gpus * traffic.bytes / (cluster.nvlink_bandwidth * profile.moe_nvlink.efficiency);
+  const bool dispatch = direction == MoeDirection::dispatch;
+  double rate = cluster.nvlink_bandwidth * profile.moe_nvlink.efficiency;
+  const double sm_rate = dispatch ? profile.moe_nvlink.dispatch_sm_bandwidth : profile.moe_nvlink.combine_sm_bandwidth;
+  if (traffic.remote_nodes > 0.0 && sms > 0 && sm_rate > 0.0) rate = std::min(rate, static_cast<double>(sms) * sm_rate);
+  const double nvlink = traffic.other_gpus * traffic.bytes / rate;
   const LinkClass& link = traffic.remote_nodes > 0.0 ? profile.moe_rdma : profile.moe_nvlink;
   double slowdown = 1.0;
   if (conditions.overlapped()) {
-    const bool dispatch = direction == MoeDirection::dispatch;
     slowdown = dispatch ? profile.in_situ.dispatch_slowdown : profile.in_situ.combine_slowdown;
   }
   return link.startup_s + std::max(rdma, nvlink) * slowdown;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "base/routing.h"
 #include "hardware/cluster.h"
 #include "hardware/compute_cost.h"
 #include "hardware/profile.h"
@@ -15,7 +16,7 @@ struct GroupShape {
   std::int64_t per_node = 1;
 };
 
-enum class Collective : std::uint8_t { all_reduce, all_gather, reduce_scatter };
+enum class Collective : std::uint8_t { all_reduce, all_gather, reduce_scatter, all_to_all };
 
 // `bytes`: the full buffer (nccl-tests' size).
 double collective_seconds(const Cluster& cluster, const Profile& profile, Collective collective, double bytes,
@@ -32,8 +33,17 @@ struct MoeTraffic {
   double other_gpus = 0.0;
 };
 
+// Of uniform routing, `tokens` a rank, experts placed in order over the ranks.
+MoeTraffic moe_traffic(const base::Routing& routing, double tokens, double token_bytes, GroupShape group);
+
 enum class MoeDirection : std::uint8_t { dispatch, combine };
+// `sms`: that the kernels hold; 0: as many as they want.
 double moe_seconds(const Cluster& cluster, const Profile& profile, const MoeTraffic& traffic, MoeDirection direction,
-                   Conditions conditions);
+                   std::int64_t sms, Conditions conditions);
+
+// DeepEP's low-latency kernels: one message an expert, to the expert's GPU itself. `over_nvlink`: to GPUs of the same
+// node over NVLink; otherwise every message takes the NIC.
+double low_latency_moe_seconds(const Cluster& cluster, const Profile& profile, double selections, double token_bytes,
+                               GroupShape group, bool over_nvlink);
 
 }  // namespace hourglass::hardware

@@ -38,6 +38,7 @@ GemmClass read_gemm(Fields fields) {
   out.tile_overhead_s = microseconds(fields, "tile_overhead_us");
   out.k_step_s = microseconds(fields, "k_step_us");
   out.launch_s = microseconds(fields, "launch_us");
+  out.call_s = fields.number_or("call_us", 0.0, 0.0, 1e6) * micro;
   out.weight_gradient_slowdown = slowdown(fields, "weight_gradient_slowdown");
   out.provenance = read_provenance(fields);
   fields.finish();
@@ -64,14 +65,38 @@ MemoryClass read_memory(Fields fields) {
   return out;
 }
 
+RouterClass read_router(Fields fields) {
+  RouterClass out;
+  out.efficiency = efficiency(fields, "efficiency");
+  out.choice_s_per_score = fields.number("choice_ps_per_score", 0.0, 1e9) * base::pico;
+  out.launch_s = microseconds(fields, "launch_us");
+  out.provenance = read_provenance(fields);
+  fields.finish();
+  return out;
+}
+
 LinkClass read_link(Fields fields) {
   LinkClass out;
   out.efficiency = efficiency(fields, "efficiency");
   out.copy_steps = fields.number_or("copy_steps", 0.0, 0.0, 10.0);
   out.low_latency_efficiency = fields.number_or("low_latency_efficiency", 0.0, 0.0, 2.0);
   out.low_latency_startup_s = fields.number_or("low_latency_startup_us", 0.0, 0.0, 1e6) * micro;
+  out.dispatch_sm_bandwidth = fields.number_or("dispatch_sm_GBps", 0.0, 0.0, 1e4) * base::giga;
+  out.combine_sm_bandwidth = fields.number_or("combine_sm_GBps", 0.0, 0.0, 1e4) * base::giga;
   out.startup_s = microseconds(fields, "startup_us");
   out.step_s = microseconds(fields, "step_us");
+  out.provenance = read_provenance(fields);
+  fields.finish();
+  return out;
+}
+
+LowLatencyClass read_low_latency(Fields fields) {
+  LowLatencyClass out;
+  out.startup_s = microseconds(fields, "startup_us");
+  out.rdma_startup_s = microseconds(fields, "rdma_startup_us");
+  out.nvlink_efficiency = efficiency(fields, "nvlink_efficiency");
+  out.rdma_efficiency = efficiency(fields, "rdma_efficiency");
+  out.rdma_only_efficiency = efficiency(fields, "rdma_only_efficiency");
   out.provenance = read_provenance(fields);
   fields.finish();
   return out;
@@ -114,6 +139,7 @@ Profile read_profile(const base::Json& document, const std::string& file) {
   profile.gpu = fields.text("gpu");
   profile.gemm_bf16 = read_gemm(fields.object("gemm_bf16"));
   profile.gemm_fp8 = fields.has("gemm_fp8") ? read_gemm(fields.object("gemm_fp8")) : GemmClass{};
+  if (fields.has("gemm_fp8_tensor")) profile.gemm_fp8_tensor = read_gemm(fields.object("gemm_fp8_tensor"));
   profile.grouped_gemm_bf16 = read_gemm(fields.object("grouped_gemm_bf16"));
   profile.grouped_gemm_fp8 =
       fields.has("grouped_gemm_fp8") ? read_gemm(fields.object("grouped_gemm_fp8")) : GemmClass{};
@@ -125,10 +151,13 @@ Profile read_profile(const base::Json& document, const std::string& file) {
   profile.permute = read_memory(fields.object("permute"));
   profile.elementwise = read_memory(fields.object("elementwise"));
   profile.optimizer = read_memory(fields.object("optimizer"));
+  profile.router = read_router(fields.object("router"));
   profile.nvlink = read_link(fields.object("nvlink"));
+  profile.nvlink_p2p = fields.has("nvlink_p2p") ? read_link(fields.object("nvlink_p2p")) : profile.nvlink;
   profile.rdma = read_link(fields.object("rdma"));
   profile.moe_nvlink = read_link(fields.object("moe_nvlink"));
   profile.moe_rdma = read_link(fields.object("moe_rdma"));
+  if (fields.has("moe_low_latency")) profile.moe_low_latency = read_low_latency(fields.object("moe_low_latency"));
   profile.in_situ = read_in_situ(fields.object("in_situ"));
   fields.finish();
   return profile;
@@ -151,12 +180,26 @@ void slow(MemoryClass& kernel, double factor) {
   kernel.efficiency /= factor;
   kernel.launch_s *= factor;
 }
+void slow(RouterClass& kernel, double factor) {
+  kernel.efficiency /= factor;
+  kernel.choice_s_per_score *= factor;
+  kernel.launch_s *= factor;
+}
 void slow(LinkClass& link, double factor) {
   link.efficiency /= factor;
   link.low_latency_efficiency /= factor;
   link.low_latency_startup_s *= factor;
+  link.dispatch_sm_bandwidth /= factor;
+  link.combine_sm_bandwidth /= factor;
   link.startup_s *= factor;
   link.step_s *= factor;
+}
+void slow(LowLatencyClass& kernel, double factor) {
+  kernel.startup_s *= factor;
+  kernel.rdma_startup_s *= factor;
+  kernel.nvlink_efficiency /= factor;
+  kernel.rdma_efficiency /= factor;
+  kernel.rdma_only_efficiency /= factor;
 }
 void slow(InSitu& in_situ, double factor) {
   for (double* slowdown :
@@ -171,6 +214,7 @@ template <class AnyProfile, class Visitor>
 void for_each_class(AnyProfile& p, const Visitor& visit) {
   visit("gemm_bf16", p.gemm_bf16);
   visit("gemm_fp8", p.gemm_fp8);
+  visit("gemm_fp8_tensor", p.gemm_fp8_tensor);
   visit("grouped_gemm_bf16", p.grouped_gemm_bf16);
   visit("grouped_gemm_fp8", p.grouped_gemm_fp8);
   visit("attention", p.attention);
@@ -181,10 +225,13 @@ void for_each_class(AnyProfile& p, const Visitor& visit) {
   visit("permute", p.permute);
   visit("elementwise", p.elementwise);
   visit("optimizer", p.optimizer);
+  visit("router", p.router);
   visit("nvlink", p.nvlink);
+  visit("nvlink_p2p", p.nvlink_p2p);
   visit("rdma", p.rdma);
   visit("moe_nvlink", p.moe_nvlink);
   visit("moe_rdma", p.moe_rdma);
+  visit("moe_low_latency", p.moe_low_latency);
   visit("in_situ", p.in_situ);
 }
 
@@ -226,6 +273,7 @@ void write(base::Json& out, const GemmClass& c) {
          {"k_step_us", micros(c.k_step_s)},
          {"launch_us", micros(c.launch_s)},
          {"weight_gradient_slowdown", c.weight_gradient_slowdown}};
+  if (c.call_s > 0.0) out["call_us"] = micros(c.call_s);
 }
 void write(base::Json& out, const AttentionClass& c) {
   out = {{"forward_efficiency", c.forward_efficiency},
@@ -236,12 +284,26 @@ void write(base::Json& out, const AttentionClass& c) {
 void write(base::Json& out, const MemoryClass& c) {
   out = {{"efficiency", c.efficiency}, {"launch_us", micros(c.launch_s)}};
 }
+void write(base::Json& out, const RouterClass& c) {
+  out = {{"efficiency", c.efficiency},
+         {"choice_ps_per_score", c.choice_s_per_score / base::pico},
+         {"launch_us", micros(c.launch_s)}};
+}
 void write(base::Json& out, const LinkClass& c) {
   out = {{"efficiency", c.efficiency}, {"startup_us", micros(c.startup_s)}, {"step_us", micros(c.step_s)}};
   if (c.copy_steps > 0.0) out["copy_steps"] = c.copy_steps;
+  if (c.dispatch_sm_bandwidth > 0.0) out["dispatch_sm_GBps"] = c.dispatch_sm_bandwidth / base::giga;
+  if (c.combine_sm_bandwidth > 0.0) out["combine_sm_GBps"] = c.combine_sm_bandwidth / base::giga;
   if (c.low_latency_efficiency <= 0.0) return;
   out["low_latency_efficiency"] = c.low_latency_efficiency;
   out["low_latency_startup_us"] = micros(c.low_latency_startup_s);
+}
+void write(base::Json& out, const LowLatencyClass& c) {
+  out = {{"startup_us", micros(c.startup_s)},
+         {"rdma_startup_us", micros(c.rdma_startup_s)},
+         {"nvlink_efficiency", c.nvlink_efficiency},
+         {"rdma_efficiency", c.rdma_efficiency},
+         {"rdma_only_efficiency", c.rdma_only_efficiency}};
 }
 void write(base::Json& out, const InSitu& c) {
   out = {{"gemm_slowdown", c.gemm_slowdown},

@@ -24,9 +24,10 @@ struct Provenance {
 struct GemmClass {
   double main_loop_efficiency = 0.0;  // of the tensor-core peak, for an infinitely large tile
   double operand_elements = 0.0;      // h: a tile a x b runs at main_loop_efficiency / (1 + h (1/a + 1/b))
-  double tile_overhead_s = 0.0;       // prologue and epilogue of one tile on one SM
+  double tile_overhead_s = 0.0;       // epilogue of a tile of 128 x 128 on one SM; others by their area
   double k_step_s = 0.0;  // least time of 128 elements of k in one tile: latency that a small tile cannot hide
   double launch_s = 0.0;
+  double call_s = 0.0;  // what timing around a call adds to the kernel's own time; no part of a step
   double weight_gradient_slowdown = 1.0;  // accumulation into FP32 gradients, transposed operands
   Provenance provenance;
 };
@@ -46,6 +47,14 @@ struct MemoryClass {
   Provenance provenance;
 };
 
+// A router beside its gate GEMM: the conversion of its input, the choice of experts, and many kernels too short to list.
+struct RouterClass {
+  double efficiency = 0.0;          // of HBM, converting the input to FP32
+  double choice_s_per_score = 0.0;  // forward: choosing groups and experts, for each token and expert
+  double launch_s = 0.0;            // of all its short kernels together
+  Provenance provenance;
+};
+
 // One tier of the network: startup + bytes / (efficiency * link peak); collectives pay `step_s` each algorithmic step.
 // Collectives have a second, low-latency protocol where `low_latency_efficiency` > 0 (NCCL's LL and LL128).
 struct LinkClass {
@@ -55,6 +64,17 @@ struct LinkClass {
   double copy_steps = 0.0;  // of a ring: copying the own part in and out, in steps
   double low_latency_efficiency = 0.0;
   double low_latency_startup_s = 0.0;
+  // Dispatch and combine between nodes: what one SM forwards, bytes/s (0: no limit).
+  double dispatch_sm_bandwidth = 0.0, combine_sm_bandwidth = 0.0;
+  Provenance provenance;
+};
+
+// DeepEP's low-latency dispatch and combine (network_cost.cpp has the formula).
+struct LowLatencyClass {
+  double startup_s = 0.0;
+  double rdma_startup_s = 0.0;  // besides, where the group has several nodes
+  double nvlink_efficiency = 0.0, rdma_efficiency = 0.0;
+  double rdma_only_efficiency = 0.0;  // of the kernels that use no NVLink; they show no start-up of their own
   Provenance provenance;
 };
 
@@ -73,11 +93,14 @@ struct InSitu {
 struct Profile {
   std::string name;
   std::string gpu;
-  GemmClass gemm_bf16, gemm_fp8, grouped_gemm_bf16, grouped_gemm_fp8;
+  GemmClass gemm_bf16, gemm_fp8, gemm_fp8_tensor, grouped_gemm_bf16, grouped_gemm_fp8;
   AttentionClass attention;
   MemoryClass norm, rotary, activation, cast, permute, elementwise, optimizer;
-  LinkClass nvlink, rdma;          // rings and point-to-point (NCCL)
+  RouterClass router;
+  LinkClass nvlink, rdma;          // rings (NCCL); rdma: point-to-point as well
+  LinkClass nvlink_p2p;            // send, receive and all-to-all inside a node (NCCL); absent: as nvlink
   LinkClass moe_nvlink, moe_rdma;  // dispatch and combine kernels (DeepEP)
+  LowLatencyClass moe_low_latency;
   InSitu in_situ;
 };
 

@@ -52,12 +52,14 @@ Sample read_sample(const base::Json& value, const base::Json& common, const std:
                 base::suggestion(sample.op, known));
   }
   sample.dtype = fields.text_or("dtype", "bf16");
+  if (fields.has("recipe")) sample.recipe = fields.choice("recipe", {"block", "tensor"});
   for (const std::string& key : shape_keys(sample.op)) sample.shape[key] = fields.number(key, 0.0, 1e18);
   sample.seconds = fields.number("us", 1e-6, 1e12) * base::micro;
   sample.spread = fields.number_or("spread", 0.0, 0.0, 100.0);
   sample.runs = fields.integer_or("runs", 0);
   sample.sms = fields.integer_or("sms", 0, 0, 4096);
   sample.beside = fields.text_or("beside", "");
+  if (fields.has("timing")) sample.timing = fields.choice("timing", {"kernel", "call"});
   sample.name = fields.text_or("name", "");
   sample.source = fields.text_or("source", "");
   fields.finish();
@@ -77,6 +79,17 @@ const std::vector<std::string>& shape_keys(const std::string& op) {
   if (found == all_shape_keys().end())
     throw base::Error(fmt::format("unknown operator '{}'", base::printable(op)), "samples");
   return found->second;
+}
+
+std::string sample_fault(const Sample& sample) {
+  constexpr double shortest = 1e-12, longest = 1e6;  // the bounds of read_samples
+  if (!(sample.seconds >= shortest && sample.seconds <= longest)) return fmt::format("the time is {} s", sample.seconds);
+  for (const std::string& key : shape_keys(sample.op)) {
+    const auto found = sample.shape.find(key);
+    if (found == sample.shape.end()) return fmt::format("there is no {}", key);
+    if (!(found->second >= 0.0 && found->second <= 1e18)) return fmt::format("{} is {}", key, found->second);
+  }
+  return "";
 }
 
 SampleSet read_samples(const base::Json& document, const std::string& file) {
@@ -114,11 +127,12 @@ base::Json samples_json(const SampleSet& set) {
     base::Json each = {{"op", s.op}, {"dtype", s.dtype}};
     for (const std::string& key : shape_keys(s.op)) each[key] = s.at(key);
     each["us"] = s.seconds / base::micro;
+    if (!s.recipe.empty()) each["recipe"] = s.recipe;
     if (s.spread > 0.0) each["spread"] = s.spread;
     if (s.runs > 0) each["runs"] = s.runs;
     if (s.sms > 0) each["sms"] = s.sms;
     for (const auto& [key, value] :
-         {std::pair<const char*, const std::string&>{"beside", s.beside}, {"name", s.name}, {"source", s.source}}) {
+         {std::pair<const char*, const std::string&>{"beside", s.beside}, {"timing", s.timing}, {"name", s.name}, {"source", s.source}}) {
       if (!value.empty()) each[key] = value;
     }
     samples.push_back(std::move(each));

@@ -27,7 +27,31 @@ double elements(std::int64_t rows, std::int64_t width) {
   return static_cast<double>(rows) * static_cast<double>(width);
 }
 
-double stored_size(const Shapes& s) { return s.fp8 ? 1.0 + 4.0 / 128.0 : bf16; }
+// A linear layer's input. fp8_tensor keeps the copy along tokens; what other kernels need beside it stays BF16.
+double stored_size(const Shapes& s) {
+  switch (s.precision) {
+    case Precision::bf16:
+      return bf16;
+    case Precision::fp8_block:
+      return 1.0 + 4.0 / 128.0;
+    case Precision::fp8_tensor:
+      return 1.0;
+  }
+  return bf16;
+}
+
+// The attention output: in BF16 the output projection's operand is the tensor that attention's backward needs too.
+double attention_output_size(const Shapes& s) {
+  switch (s.precision) {
+    case Precision::bf16:
+      return bf16;
+    case Precision::fp8_block:
+      return bytes_of(Dtype::e5m6);
+    case Precision::fp8_tensor:
+      return bf16 + 1.0;
+  }
+  return bf16;
+}
 
 double weight_operands(const Linear& l, double size) { return elements(l.rows, l.in + l.out) * size; }
 
@@ -52,12 +76,13 @@ double attention_bytes(const LayerContext& context, const Recompute& recompute) 
     if (!recompute.norm) bytes += elements(s.shard, latents) * size;
   }
   if (!(recompute.mla_up_proj && a.kind == AttentionKind::mla)) bytes += qkv_elements(context, s.kv_rows) * bf16;
-  if (!recompute.core_attn) bytes += elements(s.tokens, linears.output.in) * (s.fp8 ? bytes_of(Dtype::e5m6) : bf16);
+  if (!recompute.core_attn) bytes += elements(s.tokens, linears.output.in) * attention_output_size(s);
   return bytes + elements(s.tokens, s.heads) * fp32;  // log-sum-exp
 }
 
-double swiglu_bytes(const Linear& down, double size, bool recompute) {
-  return elements(down.rows, 2 * down.in) * size + (recompute ? 0.0 : elements(down.rows, down.in) * size);
+double swiglu_bytes(const Shapes& s, const Linear& down, bool recompute) {
+  const double input_size = s.fp8_block ? stored_size(s) : bf16;
+  return elements(down.rows, 2 * down.in) * input_size + (recompute ? 0.0 : elements(down.rows, down.in) * stored_size(s));
 }
 
 double mlp_bytes(const LayerContext& context, LayerKind kind, const Recompute& recompute) {
@@ -66,12 +91,12 @@ double mlp_bytes(const LayerContext& context, LayerKind kind, const Recompute& r
   const double size = stored_size(s);
   double bytes = elements(s.shard, s.hidden) * bf16;  // input of the norm
   if (!recompute.norm) bytes += elements(s.shard, s.hidden) * size;
-  if (kind == LayerKind::dense) return bytes + swiglu_bytes(dense_linears(context).down, size, recompute.swiglu);
+  if (kind == LayerKind::dense) return bytes + swiglu_bytes(s, dense_linears(context).down, recompute.swiglu);
   bytes += elements(s.shard, moe.routed_experts) * fp32 + elements(s.shard, moe.experts_per_token) * 12.0;
   const MlpLinears shared = shared_linears(context), experts = expert_linears(context);
-  bytes += swiglu_bytes(shared.down, size, recompute.swiglu);
+  bytes += swiglu_bytes(s, shared.down, recompute.swiglu);
   bytes += elements(experts.gate_up.rows, s.hidden) * size;
-  return bytes + swiglu_bytes(experts.down, size, recompute.swiglu || recompute.moe_act);
+  return bytes + swiglu_bytes(s, experts.down, recompute.swiglu || recompute.moe_act);
 }
 
 double layer_weight_operands(const LayerContext& context, LayerKind kind) {

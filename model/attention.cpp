@@ -79,14 +79,14 @@ void add_keys_and_values(Operators& list, const LayerContext& context) {
 }
 
 void add_up_projections(Operators& list, const LayerContext& context) {
-  for (const Linear& linear : attention_linears(context).up) add_forward(list, linear, Shapes(context).fp8);
+  for (const Linear& linear : attention_linears(context).up) add_forward(list, linear, Shapes(context).precision);
   add_rotary(list, context, false);
 }
 
 void add_input_projections(Operators& list, const LayerContext& context) {
   const Shapes s(context);
   add_hidden<AllGather>(list, context);
-  for (const Linear& linear : attention_linears(context).input) add_forward(list, linear, s.fp8);
+  for (const Linear& linear : attention_linears(context).input) add_forward(list, linear, s.precision);
   if (context.model->attention.kind == AttentionKind::mla) {
     add_latent_norms(list, context, false);
     add_latents<AllGather>(list, context);
@@ -106,8 +106,8 @@ void add_input_projections_backward(Operators& list, const LayerContext& context
   add_rotary(list, context, true);
   if (!mla) add_head_norms(list, context, true);
   for (const Linear& linear : linears.up) {
-    add_backward_input(list, linear, s.fp8);
-    if (!defers_weight(context, linear)) add_backward_weight(list, linear, s.fp8);
+    add_backward_input(list, linear, s.precision);
+    if (!defers_weight(context, linear)) add_backward_weight(list, linear, s.precision);
   }
   if (mla) {
     add_latents<ReduceScatter>(list, context);
@@ -115,7 +115,7 @@ void add_input_projections_backward(Operators& list, const LayerContext& context
   }
   const bool recompute_norm = context.recompute.norm && !context.recompute.full;
   if (recompute_norm) list.push_back({"attention_norm", Norm{s.shard, s.hidden, false}});
-  for (const Linear& linear : linears.input) add_backward_input(list, linear, s.fp8);
+  for (const Linear& linear : linears.input) add_backward_input(list, linear, s.precision);
   add_hidden<ReduceScatter>(list, context);
 }
 
@@ -137,14 +137,14 @@ void add_attention_forward(Operators& list, const LayerContext& context, LayerKi
   list.push_back({"attention_norm", Norm{s.shard, s.hidden, false}});
   add_input_projections(list, context);
   list.push_back({"attention", core(context, false)});
-  if (s.fp8) add_cast(list, "attention_output", output.rows, output.in, Dtype::bf16, Dtype::e5m6);
-  add_forward(list, output, s.fp8);
+  if (s.fp8_block) add_cast(list, "attention_output", output.rows, output.in, Dtype::bf16, Dtype::e5m6);
+  add_forward(list, output, s.precision);
   if (s.tensor > 1)
     list.push_back({"tensor_parallel", ReduceScatter{bf16_bytes(s.tokens, s.hidden), Group::tensor, s.tensor}});
   list.push_back({"attention_residual", Residual{s.shard, s.hidden}});
   list.push_back({"mlp_norm", Norm{s.shard, s.hidden, false}});
   if (kind == LayerKind::moe) list.push_back({"router", router(context, false)});
-  if (s.fp8) add_cast(list, "mlp_input", s.shard, s.hidden, Dtype::bf16, Dtype::e4m3);
+  if (s.fp8_block) add_cast(list, "mlp_input", s.shard, s.hidden, Dtype::bf16, Dtype::e4m3);
 }
 
 void add_attention_backward_input(Operators& list, const LayerContext& context, LayerKind kind) {
@@ -160,8 +160,8 @@ void add_attention_backward_input(Operators& list, const LayerContext& context, 
   list.push_back({"mlp_residual", Residual{s.shard, s.hidden}});
   if (s.tensor > 1)
     list.push_back({"tensor_parallel", AllGather{bf16_bytes(s.tokens, s.hidden), Group::tensor, s.tensor}});
-  if (s.fp8) add_cast(list, "attention_output", linears.output.rows, linears.output.in, Dtype::e5m6, Dtype::bf16);
-  add_backward_input(list, linears.output, s.fp8);
+  if (s.fp8_block) add_cast(list, "attention_output", linears.output.rows, linears.output.in, Dtype::e5m6, Dtype::bf16);
+  add_backward_input(list, linears.output, s.precision);
   if (recompute.norm && mla) add_latent_norms(list, context, false);
   if (mla) add_latents<AllGather>(list, context);  // only the shard was kept
   if (recompute.mla_up_proj && mla) add_up_projections(list, context);
@@ -177,11 +177,11 @@ void add_attention_backward_weight(Operators& list, const LayerContext& context,
   const Shapes s(context);
   const AttentionLinears linears = attention_linears(context);
   add_hidden<AllGather>(list, context);  // sequence parallelism keeps a shard of a column-parallel input
-  add_backward_weight(list, linears.output, s.fp8);
+  add_backward_weight(list, linears.output, s.precision);
   for (const Linear& linear : linears.up) {
-    if (defers_weight(context, linear)) add_backward_weight(list, linear, s.fp8);
+    if (defers_weight(context, linear)) add_backward_weight(list, linear, s.precision);
   }
-  for (const Linear& linear : linears.input) add_backward_weight(list, linear, s.fp8);
+  for (const Linear& linear : linears.input) add_backward_weight(list, linear, s.precision);
 }
 
 }  // namespace hourglass::model

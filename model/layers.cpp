@@ -88,7 +88,7 @@ std::vector<Operator> head_operators(const LayerContext& context, Pass pass) {
     case Pass::forward:
       list.push_back({"final_norm", Norm{s.shard, s.hidden, false}});
       if (s.tensor > 1) list.push_back({"tensor_parallel", AllGather{hidden_bytes(s), Group::tensor, s.tensor}});
-      add_forward(list, head, false);
+      add_forward(list, head, Precision::bf16);
       list.push_back({"loss", Loss{s.tokens, head.out, false}});
       // Maximum and sum of the exponentials over the split vocabulary.
       if (s.tensor > 1)
@@ -96,12 +96,12 @@ std::vector<Operator> head_operators(const LayerContext& context, Pass pass) {
       break;
     case Pass::backward_input:
       list.push_back({"loss", Loss{s.tokens, head.out, true}});
-      add_backward_input(list, head, false);
+      add_backward_input(list, head, Precision::bf16);
       if (s.tensor > 1) list.push_back({"tensor_parallel", ReduceScatter{hidden_bytes(s), Group::tensor, s.tensor}});
       list.push_back({"final_norm", Norm{s.shard, s.hidden, true}});
       break;
     case Pass::backward_weight:
-      add_backward_weight(list, head, false);
+      add_backward_weight(list, head, Precision::bf16);
       break;
   }
   return list;
@@ -119,16 +119,16 @@ std::vector<Operator> mtp_projection_operators(const LayerContext& context, Pass
     case Pass::forward:
       norms(false);
       if (s.tensor > 1) list.push_back({"tensor_parallel", AllGather{2.0 * hidden_bytes(s), Group::tensor, s.tensor}});
-      add_forward(list, projection, s.fp8);
+      add_forward(list, projection, s.precision);
       break;
     case Pass::backward_input:
-      add_backward_input(list, projection, s.fp8);
+      add_backward_input(list, projection, s.precision);
       if (s.tensor > 1)
         list.push_back({"tensor_parallel", ReduceScatter{2.0 * hidden_bytes(s), Group::tensor, s.tensor}});
       norms(true);
       break;
     case Pass::backward_weight:
-      add_backward_weight(list, projection, s.fp8);
+      add_backward_weight(list, projection, s.precision);
       break;
   }
   return list;

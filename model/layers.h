@@ -21,8 +21,9 @@ struct Parallelism {
 
 enum class Precision : std::uint8_t {
   bf16,
-  fp8_block
-};  // fp8_block: E4M3, 1x128 and 128x128 scales (DeepSeek-V3 section 3.3)
+  fp8_block,  // E4M3, 1x128 and 128x128 scales (DeepSeek-V3 section 3.3)
+  fp8_tensor  // one scale a tensor (Transformer Engine's delayed and current scaling; Megatron: tensorwise)
+};
 
 // What is recomputed in the backward pass instead of kept (Megatron-Core's names).
 struct Recompute {

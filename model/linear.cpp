@@ -33,8 +33,9 @@ Shapes::Shapes(const LayerContext& c)
       hidden(c.model->hidden),
       heads(share(c.model->attention.heads, tensor)),
       kv_heads(share(c.model->attention.kv_heads, tensor)),
-      fp8(c.precision == Precision::fp8_block),
-      stored(fp8 ? Dtype::e4m3 : Dtype::bf16) {}
+      precision(c.precision),
+      fp8_block(c.precision == Precision::fp8_block),
+      stored(fp8_block ? Dtype::e4m3 : Dtype::bf16) {}
 
 AttentionLinears attention_linears(const LayerContext& context) {
   const Shapes s(context);
@@ -106,34 +107,43 @@ void add_cast(Operators& list, const char* name, std::int64_t rows, std::int64_t
   list.push_back({name, Cast{rows, width, from, to, transpose}});
 }
 
-void add_forward(Operators& list, const Linear& l, bool fp8, bool cast_input) {
-  if (fp8 && cast_input) add_cast(list, l.name, l.rows, l.in, Dtype::bf16, Dtype::e4m3);
-  const Dtype input = fp8 ? Dtype::e4m3 : Dtype::bf16;
+void add_double_cast(Operators& list, const char* name, std::int64_t rows, std::int64_t width) {
+  list.push_back({name, Cast{rows, width, Dtype::bf16, Dtype::e4m3, true, 2}});
+}
+
+Dtype operand_dtype(Precision precision) { return precision == Precision::bf16 ? Dtype::bf16 : Dtype::e4m3; }
+
+void add_forward(Operators& list, const Linear& l, Precision precision, bool cast_input) {
+  if (precision == Precision::fp8_block && cast_input) add_cast(list, l.name, l.rows, l.in, Dtype::bf16, Dtype::e4m3);
+  if (precision == Precision::fp8_tensor) add_double_cast(list, l.name, l.rows, l.in);
+  const Dtype input = operand_dtype(precision);
   if (l.routed)
     list.push_back({l.name, GroupedGemm{l.groups, l.rows, 0, l.out, l.in, false, input, Dtype::bf16, false}});
   else
     list.push_back({l.name, Gemm{l.rows, l.out, l.in, input, Dtype::bf16, false}});
 }
 
-void add_backward_input(Operators& list, const Linear& l, bool fp8) {
-  if (fp8) {
+void add_backward_input(Operators& list, const Linear& l, Precision precision) {
+  const bool block = precision == Precision::fp8_block;
+  if (precision == Precision::fp8_tensor) add_double_cast(list, l.name, l.rows, l.out);
+  if (block) {
     add_cast(list, l.name, l.rows, l.out, Dtype::bf16, Dtype::e4m3);
     add_cast(list, l.name, l.groups * l.out, l.in, Dtype::e4m3, Dtype::e4m3, true);
   }
-  const Dtype input = fp8 ? Dtype::e4m3 : Dtype::bf16;
+  const Dtype input = operand_dtype(precision);
   if (l.routed)
     list.push_back({l.name, GroupedGemm{l.groups, l.rows, 0, l.in, l.out, false, input, Dtype::bf16, false}});
   else
     list.push_back({l.name, Gemm{l.rows, l.in, l.out, input, Dtype::bf16, false}});
   // The operands of the weight gradient, quantised again along tokens while the BF16 gradient is still there.
-  if (fp8) {
+  if (block) {
     add_cast(list, l.name, l.rows, l.in, Dtype::e4m3, Dtype::e4m3, true);
     add_cast(list, l.name, l.rows, l.out, Dtype::bf16, Dtype::e4m3, true);
   }
 }
 
-void add_backward_weight(Operators& list, const Linear& l, bool fp8) {
-  const Dtype input = fp8 ? Dtype::e4m3 : Dtype::bf16;
+void add_backward_weight(Operators& list, const Linear& l, Precision precision) {
+  const Dtype input = operand_dtype(precision);
   if (l.routed)
     list.push_back({l.name, GroupedGemm{l.groups, l.rows, l.out, l.in, 0, true, input, Dtype::fp32, true}});
   else

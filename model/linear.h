@@ -27,8 +27,9 @@ struct Shapes {
   std::int64_t shard;                    // tokens / tensor: what sequence-parallel parts work on
   std::int64_t kv_rows;                  // sequences * kv_length: after gathering over context
   std::int64_t hidden, heads, kv_heads;  // heads on this GPU
-  bool fp8;
-  Dtype stored;  // of a cached input of a linear layer
+  Precision precision;
+  bool fp8_block;  // DeepSeek-V3's recipe, quantised by its own kernels wherever tensors are kept or sent
+  Dtype stored;    // of what kernels between linear layers write: E4M3 under fp8_block
 };
 
 struct AttentionLinears {
@@ -56,11 +57,18 @@ Linear head_linear(const LayerContext& context);
 // Operators of a linear layer. Under FP8 (DeepSeek-V3 report, section 3.3): the input is quantised in 1x128 tiles, the
 // gradient likewise; the weight (128x128) is transposed for the input gradient; both operands of the weight gradient
 // are quantised again along tokens. `cast_input` false: the producer already wrote FP8.
-void add_forward(Operators& list, const Linear& linear, bool fp8, bool cast_input = true);
-void add_backward_input(Operators& list, const Linear& linear, bool fp8);
-void add_backward_weight(Operators& list, const Linear& linear, bool fp8);
+//
+// Under fp8_tensor (Transformer Engine's tensorwise recipes; Hopper multiplies FP8 only with both operands along k): one
+// kernel quantises the input, and later the gradient, and writes it along both dimensions; weights are quantised once a
+// step, which is not counted.
+void add_forward(Operators& list, const Linear& linear, Precision precision, bool cast_input = true);
+void add_backward_input(Operators& list, const Linear& linear, Precision precision);
+void add_backward_weight(Operators& list, const Linear& linear, Precision precision);
+Dtype operand_dtype(Precision precision);  // of a GEMM's inputs
 void add_cast(Operators& list, const char* name, std::int64_t rows, std::int64_t width, Dtype from, Dtype to,
               bool transpose = false);
+// From BF16, written along both dimensions by one kernel.
+void add_double_cast(Operators& list, const char* name, std::int64_t rows, std::int64_t width);
 
 // The two halves of a layer (attention.cpp, mlp.cpp).
 void add_attention_forward(Operators& list, const LayerContext& context, LayerKind kind);

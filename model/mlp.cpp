@@ -24,7 +24,7 @@ Routing routing_of(const MoeSpec& moe) {
 void add_dispatch(Operators& list, const LayerContext& context, const char* name) {
   const Shapes s(context);
   if (s.expert == 1) return;
-  const bool fp8 = s.fp8 && context.fp8_dispatch;
+  const bool fp8 = s.fp8_block && context.fp8_dispatch;
   list.push_back({name, Dispatch{s.shard, routing_of(context.model->moe), s.expert, token_bytes(context, fp8)}});
 }
 
@@ -53,29 +53,29 @@ void add_tensor(Operators& list, const LayerContext& context) {
 
 void add_activation(Operators& list, const Linear& down, const Shapes& s) {
   list.push_back({"swiglu", Activation{down.rows, down.in, false, false, s.stored}});
-  if (s.fp8) add_cast(list, "swiglu_input", down.rows, 2 * down.in, Dtype::bf16, Dtype::e4m3);
+  if (s.fp8_block) add_cast(list, "swiglu_input", down.rows, 2 * down.in, Dtype::bf16, Dtype::e4m3);
 }
 
 void add_activation_backward(Operators& list, const Linear& down, const Shapes& s, bool recompute) {
-  if (s.fp8) add_cast(list, "swiglu_input", down.rows, 2 * down.in, Dtype::e4m3, Dtype::bf16);
+  if (s.fp8_block) add_cast(list, "swiglu_input", down.rows, 2 * down.in, Dtype::e4m3, Dtype::bf16);
   list.push_back({"swiglu", Activation{down.rows, down.in, true, recompute, Dtype::bf16}});
 }
 
 void add_plain_forward(Operators& list, const LayerContext& context, const MlpLinears& linears) {
   const Shapes s(context);
   add_tensor<AllGather>(list, context);
-  add_forward(list, linears.gate_up, s.fp8, false);  // quantised where the router's layer was
+  add_forward(list, linears.gate_up, s.precision, false);  // quantised where the router's layer was
   add_activation(list, linears.down, s);
-  add_forward(list, linears.down, s.fp8, false);
+  add_forward(list, linears.down, s.precision, false);
   add_tensor<ReduceScatter>(list, context);
 }
 
 void add_plain_backward(Operators& list, const LayerContext& context, const MlpLinears& linears, bool recompute) {
   const Shapes s(context);
   add_tensor<AllGather>(list, context);
-  add_backward_input(list, linears.down, s.fp8);
+  add_backward_input(list, linears.down, s.precision);
   add_activation_backward(list, linears.down, s, recompute);
-  add_backward_input(list, linears.gate_up, s.fp8);
+  add_backward_input(list, linears.gate_up, s.precision);
   add_tensor<ReduceScatter>(list, context);
 }
 
@@ -85,9 +85,9 @@ void add_experts_forward(Operators& list, const LayerContext& context) {
   const std::int64_t arrived = arriving_tokens(context) * s.expert_tensor;
   add_expert_tensor<AllGather>(list, context);
   list.push_back({"permute", Permute{arrived, experts.gate_up.rows, s.hidden, false, s.stored}});
-  add_forward(list, experts.gate_up, s.fp8, false);
+  add_forward(list, experts.gate_up, s.precision, false);
   add_activation(list, experts.down, s);
-  add_forward(list, experts.down, s.fp8, false);
+  add_forward(list, experts.down, s.precision, false);
   list.push_back({"unpermute", Permute{arrived, experts.down.rows, s.hidden, true, Dtype::bf16}});
   add_expert_tensor<ReduceScatter>(list, context);
 }
@@ -98,22 +98,24 @@ void add_experts_backward(Operators& list, const LayerContext& context, bool rec
   const Shapes s(context);
   const MlpLinears experts = expert_linears(context);
   const std::int64_t arrived = arriving_tokens(context) * s.expert_tensor, rows = experts.down.rows;
-  const Dtype input = s.stored;
+  const Dtype input = operand_dtype(s.precision);
   const auto transpose_weight = [&](const Linear& l) {
-    if (s.fp8) add_cast(list, l.name, l.groups * l.out, l.in, Dtype::e4m3, Dtype::e4m3, true);
+    if (s.fp8_block) add_cast(list, l.name, l.groups * l.out, l.in, Dtype::e4m3, Dtype::e4m3, true);
   };
   add_expert_tensor<AllGather>(list, context);
   list.push_back({"permute", Permute{arrived, rows, s.hidden, false, s.stored}});
   transpose_weight(experts.down);
+  if (s.precision == Precision::fp8_tensor) add_double_cast(list, "experts_down", rows, experts.down.out);
   list.push_back({"experts_down", GroupedGemm{experts.down.groups, rows, 0, experts.down.in, experts.down.out, false,
                                               input, Dtype::bf16, false}});
   add_activation_backward(list, experts.down, s, recompute);
-  if (s.fp8) {
+  if (s.fp8_block) {
     add_cast(list, "experts_down", rows, experts.down.in, Dtype::bf16, Dtype::e4m3, true);
     add_cast(list, "experts_gate_up", rows, experts.gate_up.out, Dtype::bf16, Dtype::e4m3);
     add_cast(list, "experts_gate_up", rows, experts.gate_up.out, Dtype::bf16, Dtype::e4m3, true);
   }
   transpose_weight(experts.gate_up);
+  if (s.precision == Precision::fp8_tensor) add_double_cast(list, "experts_gate_up", rows, experts.gate_up.out);
   list.push_back({"experts_gate_up", GroupedGemm{experts.gate_up.groups, rows, 0, experts.gate_up.in,
                                                  experts.gate_up.out, false, input, Dtype::bf16, false}});
   list.push_back({"unpermute", Permute{arrived, rows, s.hidden, true, Dtype::bf16}});
@@ -143,7 +145,7 @@ void add_mlp_backward_input(LayerPass& pass, const LayerContext& context, LayerK
   const auto recompute_norm = [&] {
     if (!recompute.norm) return;
     pass[mlp].push_back({"mlp_norm", Norm{s.shard, s.hidden, false}});
-    if (s.fp8) add_cast(pass[mlp], "mlp_input", s.shard, s.hidden, Dtype::bf16, Dtype::e4m3);
+    if (s.fp8_block) add_cast(pass[mlp], "mlp_input", s.shard, s.hidden, Dtype::bf16, Dtype::e4m3);
   };
   if (kind == LayerKind::dense) {
     recompute_norm();
@@ -151,7 +153,7 @@ void add_mlp_backward_input(LayerPass& pass, const LayerContext& context, LayerK
     return;
   }
   const MlpLinears shared = shared_linears(context);
-  if (s.fp8 && context.fp8_dispatch) add_cast(pass[combine], "gradient", s.shard, s.hidden, Dtype::bf16, Dtype::e4m3);
+  if (s.fp8_block && context.fp8_dispatch) add_cast(pass[combine], "gradient", s.shard, s.hidden, Dtype::bf16, Dtype::e4m3);
   add_dispatch(pass[combine], context, "combine");
   recompute_norm();
   if (shared.down.rows > 0) add_plain_backward(pass[mlp], context, shared, recompute.swiglu);
@@ -165,17 +167,17 @@ void add_mlp_backward_weight(LayerPass& pass, const LayerContext& context, Layer
   if (kind == LayerKind::dense || shared_linears(context).down.rows > 0) add_tensor<AllGather>(pass[mlp], context);
   if (kind == LayerKind::dense) {
     const MlpLinears dense = dense_linears(context);
-    add_backward_weight(pass[mlp], dense.down, s.fp8);
-    add_backward_weight(pass[mlp], dense.gate_up, s.fp8);
+    add_backward_weight(pass[mlp], dense.down, s.precision);
+    add_backward_weight(pass[mlp], dense.gate_up, s.precision);
     return;
   }
   const MlpLinears shared = shared_linears(context), experts = expert_linears(context);
-  if (shared.down.rows > 0) add_backward_weight(pass[mlp], shared.down, s.fp8);
-  if (s.fp8) add_cast(pass[mlp], "experts_down", experts.down.rows, s.hidden, Dtype::e4m3, Dtype::e4m3, true);
-  add_backward_weight(pass[mlp], experts.down, s.fp8);
-  if (s.fp8) add_cast(pass[mlp], "experts_gate_up", experts.gate_up.rows, s.hidden, Dtype::e4m3, Dtype::e4m3, true);
-  add_backward_weight(pass[mlp], experts.gate_up, s.fp8);
-  if (shared.down.rows > 0) add_backward_weight(pass[mlp], shared.gate_up, s.fp8);
+  if (shared.down.rows > 0) add_backward_weight(pass[mlp], shared.down, s.precision);
+  if (s.fp8_block) add_cast(pass[mlp], "experts_down", experts.down.rows, s.hidden, Dtype::e4m3, Dtype::e4m3, true);
+  add_backward_weight(pass[mlp], experts.down, s.precision);
+  if (s.fp8_block) add_cast(pass[mlp], "experts_gate_up", experts.gate_up.rows, s.hidden, Dtype::e4m3, Dtype::e4m3, true);
+  add_backward_weight(pass[mlp], experts.gate_up, s.precision);
+  if (shared.down.rows > 0) add_backward_weight(pass[mlp], shared.gate_up, s.precision);
 }
 
 }  // namespace hourglass::model

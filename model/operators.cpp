@@ -75,7 +75,7 @@ struct TrafficOf {
   }
   Traffic operator()(const Cast& c) const {
     const double elements = product(c.rows, c.width);
-    return {stored_bytes(elements, c.from), stored_bytes(elements, c.to)};
+    return {stored_bytes(elements, c.from), stored_bytes(elements, c.to) * static_cast<double>(c.copies)};
   }
   Traffic operator()(const Embedding& e) const {
     const double rows = product(e.tokens, e.hidden);

@@ -5,11 +5,14 @@
 #include <variant>
 #include <vector>
 
-#include "model/routing.h"
+#include "base/routing.h"
 
 // The closed set of operators a training step is made of: shapes and dtypes, no seconds and no ranks. Adding a kind to
 // the variant does not compile until FLOPs, bytes (operators.cpp) and price (sim/price.cpp) are stated for it.
 namespace hourglass::model {
+
+using base::expected_parts;
+using base::Routing;
 
 // e5m6: DeepSeek-V3's 12-bit format for the cached attention output (report, section 3.3.3).
 enum class Dtype : std::uint8_t { e4m3, e5m2, e5m6, bf16, fp32 };
@@ -83,7 +86,8 @@ struct Cast {
   std::int64_t rows = 0, width = 0;
   Dtype from = Dtype::bf16, to = Dtype::e4m3;
   bool transpose = false;
-};  // quantize with block scales
+  std::int64_t copies = 1;  // written; 2: along both dimensions
+};  // quantize
 struct Embedding {
   std::int64_t tokens = 0, vocabulary = 0, hidden = 0;
   bool backward = false;

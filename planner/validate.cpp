@@ -1,7 +1,7 @@
 // What is recomputed: the bubble rates of the Zero Bubble paper (schedules alone), every kernel sample that the shipped
 // profiles were fitted to or could be (in sample; docs/calibration.md has the held-out errors), the phases and the wall
 // time of DeepSeek's published DualPipe block, and its GPU-hours. Bounds in published/bounds.json turn a regression
-// into exit code 3. GEMMs with fewer than 1024 rows are skipped and counted: the shipped profiles do not claim them.
+// into exit code 3. GEMMs with fewer than 64 rows are skipped and counted.
 #include "planner/validate.h"
 
 #include <fmt/format.h>
@@ -20,7 +20,7 @@ namespace hourglass::planner {
 
 namespace {
 
-constexpr double smallest_rows = 1024.0;
+constexpr double smallest_rows = 64.0, training_rows = 1024.0;
 
 void add_bubble_rates(Validation& out, const std::string& file) {
   const base::JsonFile document = base::load_json(file);
@@ -87,22 +87,28 @@ void add_gpu_hours(Validation& out, base::Fields hours, const std::string& folde
   hours.finish();
 }
 
+// GEMMs of few rows are a class of their own: the shipped profiles are fitted to those of training.
+std::string class_of(const hardware::Sample& s) {
+  std::string cls = s.op;
+  if (!s.recipe.empty() || s.dtype == "e4m3") cls += s.recipe == "tensor" ? " fp8 tensor" : " fp8";
+  if (s.op == "dispatch" || s.op == "combine") return s.op + (s.at("low_latency") > 0.0 ? " low latency" : "");
+  const bool weight_gradient = s.name.find("wgrad") != std::string::npos;
+  if (s.shape.contains("n") && s.at("m") < training_rows && !weight_gradient) cls += ", few rows";
+  return cls;
+}
+
 void add_samples(Validation& out, const hardware::Cluster& cluster, const hardware::Profile& profile,
                  const hardware::SampleSet& set) {
   std::map<std::string, std::size_t> skipped;
   for (std::size_t i = 0; i < set.samples.size(); ++i) {
     const hardware::Sample& s = set.samples[i];
     const bool gemm = s.shape.contains("n");
-    if (gemm && s.op != "grouped_gemm" && s.at("m") < smallest_rows && s.name.find("wgrad") == std::string::npos) {
-      ++skipped["fewer than 1024 rows"];
-      continue;
-    }
-    if (s.op == "all_to_all" || s.op == "dispatch" || s.op == "combine") {
-      ++skipped[s.op + " is not predicted sample by sample"];
+    if (gemm && s.op != "grouped_gemm" && s.at("m") < smallest_rows) {
+      ++skipped["fewer than 64 rows: decoding, not training"];
       continue;
     }
     const double predicted = hardware::predict_seconds(cluster, profile, s);
-    out.rows.push_back({fmt::format("{}#{}", set.path, i), s.op, s.seconds * 1e6, predicted * 1e6, "us"});
+    out.rows.push_back({fmt::format("{}#{}", set.path, i), class_of(s), s.seconds * 1e6, predicted * 1e6, "us"});
   }
   for (const auto& [reason, count] : skipped)
     out.skipped.push_back({fmt::format("{} ({} samples)", set.path, count), reason});
@@ -110,8 +116,8 @@ void add_samples(Validation& out, const hardware::Cluster& cluster, const hardwa
 
 void add_shipped_samples(Validation& out, const std::string& configs) {
   const std::pair<const char*, std::vector<const char*>> machines[] = {
-      {"h100", {"h100_gemm_bf16", "h100_linear_fp8_block", "h100_nccl_one_node"}},
-      {"h800", {"h800_deepgemm", "h800_infersim_gemm", "h800_attention", "h800_trace_gemm"}}};
+      {"h100", {"h100_gemm_bf16", "h100_linear_fp8_block", "h100_linear_fp8_tensor", "h100_nccl_one_node", "h100_deepep"}},
+      {"h800", {"h800_deepgemm", "h800_infersim_gemm", "h800_attention", "h800_trace_gemm", "h800_deepep"}}};
   for (const auto& [machine, files] : machines) {
     const std::string cluster_file = fmt::format("{}/clusters/{}.json", configs, machine),
                       profile_file = fmt::format("{}/profiles/{}.json", configs, machine);

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/units.h"
+#include "reports/json.h"
 #include "reports/table.h"
 
 namespace hourglass::reports {
@@ -27,6 +28,11 @@ std::vector<const hardware::Residual*> worst_rows(const hardware::ClassFit& fit,
   return rows;
 }
 
+// What the name of a parameter promises.
+double unit_of(const std::string& parameter) {
+  return parameter.ends_with("_us") ? base::micro : parameter.ends_with("_GBps") ? base::giga : 1.0;
+}
+
 }  // namespace
 
 std::string calibration_text(const hardware::Fit& fit) {
@@ -43,8 +49,7 @@ std::string calibration_text(const hardware::Fit& fit) {
   for (const hardware::ClassFit& c : fit.classes) {
     out += fmt::format("\n{}\n", c.name);
     for (std::size_t i = 0; i < c.parameters.size(); ++i) {
-      const bool seconds = c.parameters[i].ends_with("_us");
-      out += fmt::format("  {:<22} {:.4g}\n", c.parameters[i], seconds ? c.values[i] / base::micro : c.values[i]);
+      out += fmt::format("  {:<22} {:.4g}\n", c.parameters[i], c.values[i] / unit_of(c.parameters[i]));
     }
     for (const std::string& open : c.undetermined) out += fmt::format("  not determined: {}\n", open);
     for (const hardware::Residual* r : worst_rows(c, 3)) {
@@ -54,6 +59,37 @@ std::string calibration_text(const hardware::Fit& fit) {
   }
   for (const std::string& skipped : fit.skipped) out += "\nleft out: " + skipped;
   return out + (fit.skipped.empty() ? "" : "\n");
+}
+
+base::Json calibration_json(const hardware::Fit& fit, const base::Provenance& provenance) {
+  const auto errors = [](const hardware::ErrorSummary& e) {
+    return base::Json{
+        {"median_abs_error", e.median}, {"p90_abs_error", e.p90}, {"worst", e.worst}, {"bias", e.bias}};
+  };
+  base::Json classes = base::Json::array();
+  for (const hardware::ClassFit& c : fit.classes) {
+    base::Json parameters = base::Json::object(), rows = base::Json::array();
+    for (std::size_t i = 0; i < c.parameters.size(); ++i)
+      parameters[c.parameters[i]] = c.values[i] / unit_of(c.parameters[i]);
+    for (const hardware::Residual& r : c.residuals) {
+      base::Json row = {{"op", r.sample->op}, {"dtype", r.sample->dtype}};
+      for (const std::string& key : hardware::shape_keys(r.sample->op)) row[key] = r.sample->at(key);
+      row["us"] = r.sample->seconds / base::micro;
+      row["in_sample_error"] = r.in_sample;
+      row["held_out_error"] = r.held_out;
+      rows.push_back(std::move(row));
+    }
+    classes.push_back({{"name", c.name},
+                       {"parameters", parameters},
+                       {"undetermined", c.undetermined},
+                       {"in_sample", errors(c.in_sample)},
+                       {"held_out", errors(c.held_out)},
+                       {"rows", rows}});
+  }
+  return {{"schema_version", schema_version},
+          {"provenance", base::provenance_json(provenance)},
+          {"classes", classes},
+          {"skipped", fit.skipped}};
 }
 
 std::string residual_svg(const hardware::Fit& fit) {

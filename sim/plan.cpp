@@ -73,8 +73,10 @@ Plan read_plan(const base::Json& document, const std::string& file) {
   plan.micro_batch.sequences = fields.integer_or("micro_batch", 1, 1, 1'000'000);
   plan.micro_batch.sequence_length = fields.integer("sequence_length", 1, longest_sequence);
   plan.global_batch = fields.integer("global_batch", 1);
-  plan.precision = fields.choice("precision", {"bf16", "fp8_block"}) == "bf16" ? model::Precision::bf16
-                                                                               : model::Precision::fp8_block;
+  const std::string precision = fields.choice("precision", {"bf16", "fp8_block", "fp8_tensor"});
+  plan.precision = precision == "bf16"        ? model::Precision::bf16
+                   : precision == "fp8_block" ? model::Precision::fp8_block
+                                              : model::Precision::fp8_tensor;
   if (fields.has("recompute")) plan.recompute = model::read_recompute(fields.texts("recompute"), file + " /recompute");
   plan.mtp = fields.flag_or("mtp", false);
   plan.communication_sms = fields.integer_or("communication_sms", 0, 0, 1000);

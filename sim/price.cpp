@@ -15,8 +15,9 @@ struct Pricer {
   const model::OperatorKind& op;
   hardware::Conditions conditions;
 
-  static MathType math_of(model::Dtype dtype) {
-    return dtype == model::Dtype::e4m3 || dtype == model::Dtype::e5m2 ? MathType::fp8 : MathType::bf16;
+  MathType math_of(model::Dtype dtype) const {
+    if (dtype != model::Dtype::e4m3 && dtype != model::Dtype::e5m2) return MathType::bf16;
+    return in.plan.precision == model::Precision::fp8_tensor ? MathType::fp8_tensor : MathType::fp8;
   }
   double memory(const hardware::MemoryClass& kernel) const {
     return hardware::memory_seconds(in.cluster, in.profile, kernel, model::bytes_read(op) + model::bytes_written(op),
@@ -28,15 +29,10 @@ struct Pricer {
   template <class AllToAll>
   double moe(const AllToAll& a, hardware::MoeDirection direction) const {
     if (a.expert_parallel <= 1) return 0.0;
-    const std::int64_t nodes = std::max<std::int64_t>(
-        1, a.expert_parallel / group_shape(in, model::Group::expert, a.expert_parallel).per_node);
-    // Experts are placed in order: the share of copies that stays on the sending node, or GPU, is one part in so many.
-    const auto remote = [&](std::int64_t parts) {
-      return model::expected_parts(a.routing, parts) * static_cast<double>(parts - 1) / static_cast<double>(parts);
-    };
-    const hardware::MoeTraffic traffic = {static_cast<double>(a.tokens) * a.token_bytes, remote(nodes),
-                                          remote(a.expert_parallel)};
-    return hardware::moe_seconds(in.cluster, in.profile, traffic, direction, conditions);
+    const hardware::MoeTraffic traffic =
+        hardware::moe_traffic(a.routing, static_cast<double>(a.tokens), a.token_bytes,
+                              group_shape(in, model::Group::expert, a.expert_parallel));
+    return hardware::moe_seconds(in.cluster, in.profile, traffic, direction, in.plan.communication_sms, conditions);
   }
 
   double operator()(const model::Gemm& g) const {
@@ -60,10 +56,13 @@ struct Pricer {
   double operator()(const model::Rotary&) const { return memory(in.profile.rotary); }
   double operator()(const model::Activation&) const { return memory(in.profile.activation); }
   double operator()(const model::Router& r) const {
-    // The gate is a BF16 GEMM of [tokens, hidden] x [hidden, experts]; scores and top-k move the logits.
+    // The gate is a BF16 GEMM of [tokens, hidden] x [hidden, experts].
     const double gemm = hardware::gemm_seconds(
         in.cluster, in.profile, {1, r.tokens, r.routing.experts, r.hidden, MathType::bf16, 4.0, false}, conditions);
-    return gemm * (r.backward ? 2.0 : 1.0) + memory(in.profile.elementwise);
+    const double input = static_cast<double>(r.tokens) * static_cast<double>(r.hidden) * (2.0 + 4.0),
+                 scores = static_cast<double>(r.tokens) * static_cast<double>(r.routing.experts);
+    return gemm * (r.backward ? 2.0 : 1.0) +
+           hardware::router_seconds(in.cluster, in.profile, input, scores, r.backward, conditions);
   }
   double operator()(const model::Permute&) const { return memory(in.profile.permute); }
   double operator()(const model::Cast&) const { return memory(in.profile.cast); }

@@ -133,7 +133,10 @@ check("no usable sample", calibrate + ["PLAN"], 1, "no sample",
 check("an output that cannot be written", calibrate + [str(root / "configs/measurements/h800_deepgemm.json"), "-o", "/nowhere/p.json"], 1, "/nowhere/p.json")
 
 check("a folder without figures", ["validate", "--configs", "FOLDER"], 1, "zero_bubble_rates.json")
-check("samples without a cluster", ["validate", "--samples", "PLAN"], 2, "--cluster")
+check("samples without a profile", ["validate", "--samples", "PLAN"], 2, "--profile")
+check("a CSV of unknown columns", ["validate", "--samples", "tests/cli/data/gemm.csv", "--profile", "PROFILE"], 1, "no known table")
+check("a CSV that is not there", ["validate", "--samples", "none.csv", "--profile", "PROFILE"], 1, "none.csv")
+check("an FP8 recipe that is not known", ["plan", "PLAN", "--set", "plan.precision=fp8_row"], 1, "fp8_tensor")
 check("a plan to validate", ["validate", "--samples", "PLAN", "--cluster", "CLUSTER", "--profile", "PROFILE"], 1, "deepseek-v3.json")
 
 check("unknown log format", ["import", "ncl-tests", "PLAN"], 2, "did you mean 'nccl-tests'")

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "base/routing.h"
 #include "hardware/import.h"
 
 using namespace hourglass;
@@ -123,10 +124,10 @@ TEST_CASE("deepep: printed times first, then the documented bytes over the rate"
   CHECK(s[0].at("token_bytes") == 7392.0);
   CHECK(s[0].sms == 24);
   CHECK(s[1].dtype == "bf16");
-  CHECK(s[1].seconds == doctest::Approx(4096.0 * 4.0 * 14336.0 / 50e9));
+  CHECK(s[1].seconds == doctest::Approx(4096.0 * base::expected_parts({256, 8, 8, 4}, 8) * 14336.0 / 50e9));
   CHECK(s[2].op == "combine");
   CHECK(s[2].seconds == doctest::Approx(560.1e-6));
-  CHECK(s[3].at("low_latency") == 1.0);
+  CHECK(s[3].at("low_latency") == 2.0);
   CHECK(s[3].at("tokens") == 128.0);
   CHECK(s[3].at("experts") == 288.0);
   CHECK(s[3].at("token_bytes") == 7168.0 + 7168.0 / 128.0 * 4.0 + 16.0);

@@ -24,10 +24,17 @@ Cluster simple_cluster() {
 
 Profile simple_profile() {
   Profile profile;
-  profile.nvlink = {0.5, 1e-5, 1e-6, 0.0, 0.0, 0.0, {}};
-  profile.rdma = {0.5, 2e-5, 5e-6, 0.0, 0.0, 0.0, {}};
-  profile.moe_nvlink = {0.5, 3e-5, 0.0, 0.0, 0.0, 0.0, {}};
-  profile.moe_rdma = {0.5, 4e-5, 0.0, 0.0, 0.0, 0.0, {}};
+  const auto link = [](double startup, double step) {
+    hardware::LinkClass out;
+    out.efficiency = 0.5;
+    out.startup_s = startup;
+    out.step_s = step;
+    return out;
+  };
+  profile.nvlink = profile.nvlink_p2p = link(1e-5, 1e-6);
+  profile.rdma = link(2e-5, 5e-6);
+  profile.moe_nvlink = link(3e-5, 0.0);
+  profile.moe_rdma = link(4e-5, 0.0);
   profile.in_situ.dispatch_slowdown = 1.5;
   profile.in_situ.combine_slowdown = 1.25;
   return profile;
@@ -37,7 +44,7 @@ double collective(Collective kind, double bytes, GroupShape group) {
   return collective_seconds(simple_cluster(), simple_profile(), kind, bytes, group);
 }
 double moe(double remote, double others, MoeDirection direction, Conditions conditions) {
-  return moe_seconds(simple_cluster(), simple_profile(), {1e8, remote, others}, direction, conditions);
+  return moe_seconds(simple_cluster(), simple_profile(), {1e8, remote, others}, direction, 0, conditions);
 }
 
 }  // namespace
@@ -62,7 +69,7 @@ TEST_CASE("a single rank, or nothing to send, is free") {
     CHECK(collective(kind, 0.0, {8, 8}) == 0.0);
   }
   CHECK(hardware::send_seconds(simple_cluster(), simple_profile(), 0.0, false) == 0.0);
-  CHECK(moe_seconds(simple_cluster(), simple_profile(), {0.0, 3.0, 3.0}, MoeDirection::dispatch, Conditions{20}) ==
+  CHECK(moe_seconds(simple_cluster(), simple_profile(), {0.0, 3.0, 3.0}, MoeDirection::dispatch, 0, Conditions{20}) ==
         0.0);
 }
 
@@ -95,4 +102,40 @@ TEST_CASE("beside computation dispatch and combine slow by their own factors and
   const double copies = 3.0 * 1e8 / 10e9;
   CHECK(moe(3.0, 0.0, MoeDirection::dispatch, Conditions{20}) == doctest::Approx(4e-5 + 1.5 * copies));
   CHECK(moe(3.0, 0.0, MoeDirection::combine, Conditions{20}) == doctest::Approx(4e-5 + 1.25 * copies));
+}
+
+TEST_CASE("all-to-all in a node: every part at once, small ones through a channel each, large ones in bulk") {
+  Profile profile = simple_profile();
+  profile.nvlink_p2p.low_latency_efficiency = 0.01;  // 2 GB/s
+  profile.nvlink_p2p.low_latency_startup_s = 5e-6;
+  const auto seconds = [&](double bytes, std::int64_t ranks) {
+    return collective_seconds(simple_cluster(), profile, Collective::all_to_all, bytes, {ranks, 8});
+  };
+  CHECK(seconds(8e3, 8) == doctest::Approx(5e-6 + 1e3 / 2e9));
+  CHECK(seconds(4e3, 4) == doctest::Approx(seconds(8e3, 8)));
+  CHECK(seconds(8e9, 8) == doctest::Approx(1e-5 + 7e9 / 100e9));
+}
+
+TEST_CASE("dispatch between nodes is bound by what its SMs forward, inside a node it is not") {
+  Profile profile = simple_profile();
+  profile.moe_nvlink.dispatch_sm_bandwidth = 2e9;
+  const auto seconds = [&](double remote, std::int64_t sms) {
+    return moe_seconds(simple_cluster(), profile, {1e8, remote, 4.0}, MoeDirection::dispatch, sms, {});
+  };
+  CHECK(seconds(0.1, 10) == doctest::Approx(4e-5 + 4e8 / 20e9));
+  CHECK(seconds(0.1, 20) == doctest::Approx(4e-5 + 4e8 / 40e9));
+  CHECK(seconds(0.1, 100) == doctest::Approx(4e-5 + 4e8 / 100e9));  // the links
+  CHECK(seconds(0.1, 0) == seconds(0.1, 100));
+  CHECK(seconds(0.0, 10) == doctest::Approx(3e-5 + 4e8 / 100e9));
+}
+
+TEST_CASE("low latency: one message an expert, what stays on the GPU is free, what stays on the node takes NVLink") {
+  Profile profile = simple_profile();
+  profile.moe_low_latency = {1e-5, 2e-6, 0.5, 0.5, 0.25, {}};
+  const auto seconds = [&](std::int64_t ranks, bool nvlink) {
+    return hardware::low_latency_moe_seconds(simple_cluster(), profile, 1000.0, 1e4, {ranks, std::min<std::int64_t>(ranks, 8)}, nvlink);
+  };
+  CHECK(seconds(8, true) == doctest::Approx(1e-5 + 7.0 / 8.0 * 1e7 / 100e9));
+  CHECK(seconds(64, true) == doctest::Approx(1.2e-5 + 56.0 / 64.0 * 1e7 / 10e9));
+  CHECK(seconds(64, false) == doctest::Approx(63.0 / 64.0 * 1e7 / 5e9));
 }

@@ -103,7 +103,7 @@ TEST_CASE("every shipped profile reads, every class with a source and an error; 
     const Profile profile = hardware::read_profile(document("profiles", name), name);
     CHECK(profile.name == name);
     const auto origins = hardware::origins(profile);
-    CHECK(origins.size() == (name == "a100" ? 15 : 17));
+    CHECK(origins.size() == (name == "a100" ? 17 : 21));
     for (const auto& origin : origins) {
       CAPTURE(origin.name);
       CHECK_FALSE(origin.provenance.source.empty());
@@ -193,6 +193,7 @@ TEST_CASE("slowing one class slows what that class prices, by the factor, and no
     };
     return std::vector<double>{gemm(1, MathType::bf16),
                                gemm(1, MathType::fp8),
+                               gemm(1, MathType::fp8_tensor),
                                gemm(4, MathType::bf16),
                                gemm(4, MathType::fp8),
                                hardware::attention_seconds(h800, p, 1e12, 4096, true, {}),
@@ -203,10 +204,13 @@ TEST_CASE("slowing one class slows what that class prices, by the factor, and no
                                memory(p.permute),
                                memory(p.elementwise),
                                memory(p.optimizer),
+                               hardware::router_seconds(h800, p, 1e8, 1e6, false, {}),
                                hardware::collective_seconds(h800, p, Collective::all_gather, 1e9, {8, 8}),
+                               hardware::send_seconds(h800, p, 1e8, true),
                                hardware::collective_seconds(h800, p, Collective::all_gather, 1e9, {16, 8}),
-                               hardware::moe_seconds(h800, p, {1e8, 0.0, 4.0}, MoeDirection::dispatch, {}),
-                               hardware::moe_seconds(h800, p, {1e8, 3.0, 0.0}, MoeDirection::dispatch, {}),
+                               hardware::moe_seconds(h800, p, {1e8, 0.0, 4.0}, MoeDirection::dispatch, 0, {}),
+                               hardware::moe_seconds(h800, p, {1e8, 3.0, 0.0}, MoeDirection::dispatch, 0, {}),
+                               hardware::low_latency_moe_seconds(h800, p, 1024.0, 7408.0, {16, 8}, true),
                                p.in_situ.skew_share};
   };
   const std::vector<double> before = probes(profile);

@@ -27,7 +27,8 @@ using Operators = std::vector<Operator>;
 
 const std::vector<std::string> shipped = {"deepseek-v2",  "deepseek-v3",    "glm-4.5",         "kimi-k2",
                                           "llama-2-70b",  "llama-3.1-405b", "llama-3.1-70b",   "llama-3.1-8b",
-                                          "mixtral-8x7b", "qwen2.5-72b",    "qwen3-235b-a22b", "qwen3-30b-a3b"};
+                                          "mixtral-8x7b", "qwen2.5-72b",    "qwen3-235b-a22b", "qwen3-30b-a3b",
+                                          "llama-2-7b",   "llama-2-13b",    "qwen3-8b",        "moonlight-16b-a3b"};
 
 ModelSpec read(const std::string& name) {
   return model::read_model(std::string(HOURGLASS_SOURCE_DIR) + "/configs/models/" + name + ".json");

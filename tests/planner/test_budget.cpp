@@ -56,7 +56,7 @@ TEST_CASE("the range surrounds the middle and comes from stated errors") {
   const planner::Budget budget = planner::make_budget(reference(), nullptr);
   CHECK(budget.total_gpu_hours.p10 < budget.total_gpu_hours.p50);
   CHECK(budget.total_gpu_hours.p50 < budget.total_gpu_hours.p90);
-  REQUIRE(budget.sensitivities.size() == 17);
+  REQUIRE(budget.sensitivities.size() == 21);
   for (std::size_t i = 1; i < budget.sensitivities.size(); ++i) {
     CHECK(budget.sensitivities[i - 1].gpu_hours >= budget.sensitivities[i].gpu_hours);
     CHECK(budget.sensitivities[i].gpu_hours >= -1e-6 * budget.total_gpu_hours.p50);

@@ -5,10 +5,10 @@
 #include <numeric>
 
 #include "base/random.h"
-#include "model/routing.h"
+#include "base/routing.h"
 
 using namespace hourglass;
-using model::Routing;
+using base::Routing;
 
 namespace {
 
@@ -70,7 +70,7 @@ TEST_CASE("expected parts are the mean over every possible choice of groups and 
       CAPTURE(r.experts);
       CAPTURE(r.groups);
       CAPTURE(parts);
-      CHECK(model::expected_parts(r, parts) == doctest::Approx(enumerated(r, parts)).epsilon(1e-9));
+      CHECK(base::expected_parts(r, parts) == doctest::Approx(enumerated(r, parts)).epsilon(1e-9));
     }
   }
 }
@@ -80,10 +80,10 @@ TEST_CASE("DeepSeek-V3: a token goes to almost 4 of 8 nodes and to 7.7 of 64 GPU
   for (const std::int64_t parts : {2, 4, 8, 16, 32, 64}) {
     CAPTURE(parts);
     // The standard error of 100,000 draws is 0.002 or less.
-    CHECK(model::expected_parts(v3, parts) == doctest::Approx(simulated(v3, parts, 100000)).epsilon(0.003));
+    CHECK(base::expected_parts(v3, parts) == doctest::Approx(simulated(v3, parts, 100000)).epsilon(0.003));
   }
   // 4 (1 - C(96, 8) / C(128, 8)) = 3.63: four nodes are allowed, not always all used.
-  CHECK(model::expected_parts(v3, 8) == doctest::Approx(3.63).epsilon(0.005));
+  CHECK(base::expected_parts(v3, 8) == doctest::Approx(3.63).epsilon(0.005));
 }
 
 TEST_CASE("a token goes to at least one part, and to no more than there are parts, experts, or GPUs of its groups") {
@@ -92,14 +92,14 @@ TEST_CASE("a token goes to at least one part, and to no more than there are part
     double before = 1.0;
     for (std::int64_t parts = 1; parts <= r.experts; parts *= 2) {
       if (r.experts % parts != 0) break;
-      const double x = model::expected_parts(r, parts);
+      const double x = base::expected_parts(r, parts);
       CAPTURE(r.experts);
       CAPTURE(parts);
       CHECK(x >= before - 1e-12);  // finer parts, more of them
       CHECK(x <= static_cast<double>(std::min(parts, r.top_k)) + 1e-12);
       before = x;
     }
-    CHECK(model::expected_parts(r, r.experts) == doctest::Approx(static_cast<double>(r.top_k)).epsilon(1e-12));
-    CHECK(model::expected_parts(r, 1) == 1.0);
+    CHECK(base::expected_parts(r, r.experts) == doctest::Approx(static_cast<double>(r.top_k)).epsilon(1e-12));
+    CHECK(base::expected_parts(r, 1) == 1.0);
   }
 }

@@ -5,12 +5,12 @@
 // groups and a piece of the last; which of them are chosen is hypergeometric again: j of the c and each end or not, with
 // probability C(c, j) C(g - c - 2, t - j - ends) / C(g, t).
 // Limit: real routers are not uniform.
-#include "model/routing.h"
+#include "base/routing.h"
 
 #include <algorithm>
 #include <cmath>
 
-namespace hourglass::model {
+namespace hourglass::base {
 
 namespace {
 
@@ -62,4 +62,4 @@ double expected_parts(const Routing& routing, std::int64_t parts) {
   return expected;
 }
 
-}  // namespace hourglass::model
+}  // namespace hourglass::base

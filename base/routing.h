@@ -2,8 +2,10 @@
 
 #include <cstdint>
 
-namespace hourglass::model {
+namespace hourglass::base {
 
+// What is sent (model) and what was measured being sent (hardware) both rest on it.
+//
 // Which experts a token uses: top_k of `experts`, which form `groups` equal groups of which the token uses at most
 // `groups_per_token` (node-limited routing, DeepSeek-V3 report, section 2.1.2).
 struct Routing {
@@ -14,4 +16,4 @@ struct Routing {
 // (GPUs or nodes) and routing is uniform. `parts` divides `experts`.
 double expected_parts(const Routing& routing, std::int64_t parts);
 
-}  // namespace hourglass::model
+}  // namespace hourglass::base
