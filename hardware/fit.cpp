@@ -60,6 +60,10 @@ std::vector<Parameter> parameters_of(Profile& p, const std::string& name) {
       parameters.push_back({"low_latency_efficiency", &c.low_latency_efficiency, 0.01, 1.2});
       parameters.push_back({"low_latency_startup_us", &c.low_latency_startup_s, 1e-7, 1e-3});
     }
+    if (c.switch_efficiency > 0.0) {
+      parameters.push_back({"switch_efficiency", &c.switch_efficiency, 0.01, 1.2});
+      parameters.push_back({"switch_startup_us", &c.switch_startup_s, 1e-6, 1e-3});
+    }
     return parameters;
   };
   const auto memory = [](MemoryClass& c) {

@@ -1,15 +1,17 @@
 // Messages by alpha-beta: a start-up, then bytes over the achieved bandwidth of the slowest tier they cross.
 //
 // Rings. All-gather and reduce-scatter of a buffer of B bytes over n ranks take n-1 steps of B/n bytes; all-reduce is
-// one after the other (Thakur et al. 2005). A ring over several nodes crosses each node's NICs once for each GPU pair
-// of rings, so the inter-node tier moves at (GPUs of the group on a node) x NIC bandwidth, shared by as many rings:
-// each GPU effectively has its own NIC.
+// one after the other (Thakur et al. 2005). Over several nodes NCCL lays one ring through each NIC, so the NICs of the
+// group's GPUs on a node share the buffer, up to what NVLink carries between them.
+//
+// All-reduce has two more algorithms, and NCCL takes the fastest, as this does. Inside a node the switch can add (NVLS):
+// fewer bytes, a longer start; from the published H100 figures it wins above 64 MiB over 8 GPUs. Between nodes a tree
+// takes 2 log2(nodes) steps instead of 2 (n-1), with slightly more bytes (Sanders et al. 2009): it wins on small buffers.
 //
 // Protocols. NCCL sends small buffers with flags in the data (LL, LL128: little to start, a fraction of the bandwidth)
 // and large ones in bulk behind a handshake (Simple); it takes the faster, and so does this. All-to-all and send/receive
-// inside a node have figures of their own; between nodes an all-to-all is charged as a ring. The own part of the buffer
-// is copied in and out: a fraction of a step more. Not modelled: reduction inside the switch (NVLS), which NCCL uses
-// for some all-reduces.
+// inside a node have figures of their own; between nodes each GPU's NIC carries what leaves the node. The own part of the
+// buffer is copied in and out: a fraction of a step more.
 //
 // MoE dispatch and combine with node-limited routing (DeepSeek-V3 report, section 3.2.2): a token is sent once to each
 // remote node that holds one of its experts, to the GPU of the same index there, and forwarded over NVLink to the GPUs
@@ -24,6 +26,7 @@
 #include "hardware/network_cost.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace hourglass::hardware {
 
@@ -31,6 +34,33 @@ namespace {
 
 double ring_steps(Collective collective, double ranks) {
   return collective == Collective::all_reduce ? 2.0 * (ranks - 1.0) : ranks - 1.0;
+}
+
+// Bytes/s at which the buffer of a group moves around: NVLink, or the NICs of its GPUs on one node together.
+double ring_bandwidth(const Cluster& cluster, const Profile& profile, GroupShape group) {
+  const double nvlink = cluster.nvlink_bandwidth * profile.nvlink.efficiency;
+  if (group.per_node >= group.ranks) return nvlink;
+  const double nics = static_cast<double>(group.per_node) * cluster.nic_bandwidth * profile.rdma.efficiency;
+  return group.per_node > 1 ? std::min(nics, nvlink) : nics;
+}
+
+double ring_seconds(const LinkClass& link, double bandwidth, double steps, double moved) {
+  const double bulk = link.startup_s + steps * link.step_s + moved / bandwidth;
+  if (link.low_latency_efficiency <= 0.0) return bulk;
+  const double low_latency = link.low_latency_startup_s + steps * link.step_s +
+                             moved / bandwidth * link.efficiency / link.low_latency_efficiency;
+  return std::min(bulk, low_latency);
+}
+
+// The switch adds: every GPU sends its buffer once, receives the sum of its part, and sends that to all.
+double switch_seconds(const LinkClass& link, double nvlink_bandwidth, double bytes, double ranks) {
+  return link.switch_startup_s + bytes * (ranks + 1.0) / ranks / (nvlink_bandwidth * link.switch_efficiency);
+}
+
+// Between nodes, up a tree and down again: few steps, each of the whole buffer.
+double tree_seconds(const LinkClass& link, double bandwidth, double bytes, GroupShape group) {
+  const double nodes = std::ceil(static_cast<double>(group.ranks) / static_cast<double>(group.per_node));
+  return link.startup_s + 2.0 * std::ceil(std::log2(nodes)) * link.step_s + 2.0 * bytes / bandwidth;
 }
 
 // Every rank sends a part to each other one at the same time. Small parts go through one channel a peer, so their speed
@@ -50,16 +80,19 @@ double collective_seconds(const Cluster& cluster, const Profile& profile, Collec
   const double parts = bytes / static_cast<double>(group.ranks), peers = static_cast<double>(group.ranks - 1);
   if (collective == Collective::all_to_all && one_node)
     return peers_seconds(profile.nvlink_p2p, cluster.nvlink_bandwidth, parts, peers);
+  if (collective == Collective::all_to_all) {
+    const double far = static_cast<double>(group.ranks - group.per_node);  // peers, each through the own NIC
+    return peers_seconds(profile.rdma, cluster.nic_bandwidth, parts, far);
+  }
   const LinkClass& link = one_node ? profile.nvlink : profile.rdma;
-  const double bandwidth = (one_node ? cluster.nvlink_bandwidth : cluster.nic_bandwidth) * link.efficiency;
+  const double bandwidth = ring_bandwidth(cluster, profile, group);
   const auto ranks = static_cast<double>(group.ranks);
   const double steps = ring_steps(collective, ranks);
-  const double moved = (steps + link.copy_steps) * bytes / ranks;
-  const double bulk = link.startup_s + steps * link.step_s + moved / bandwidth;
-  if (link.low_latency_efficiency <= 0.0) return bulk;
-  const double low_latency = link.low_latency_startup_s + steps * link.step_s +
-                             moved / bandwidth * link.efficiency / link.low_latency_efficiency;
-  return std::min(bulk, low_latency);
+  const double ring = ring_seconds(link, bandwidth, steps, (steps + link.copy_steps) * bytes / ranks);
+  if (collective != Collective::all_reduce) return ring;
+  if (!one_node) return std::min(ring, tree_seconds(link, bandwidth, bytes, group));
+  if (link.switch_efficiency <= 0.0) return ring;
+  return std::min(ring, switch_seconds(link, cluster.nvlink_bandwidth, bytes, ranks));
 }
 
 MoeTraffic moe_traffic(const base::Routing& routing, double tokens, double token_bytes, GroupShape group) {

@@ -81,6 +81,8 @@ LinkClass read_link(Fields fields) {
   out.copy_steps = fields.number_or("copy_steps", 0.0, 0.0, 10.0);
   out.low_latency_efficiency = fields.number_or("low_latency_efficiency", 0.0, 0.0, 2.0);
   out.low_latency_startup_s = fields.number_or("low_latency_startup_us", 0.0, 0.0, 1e6) * micro;
+  out.switch_efficiency = fields.number_or("switch_efficiency", 0.0, 0.0, 2.0);
+  out.switch_startup_s = fields.number_or("switch_startup_us", 0.0, 0.0, 1e6) * micro;
   out.dispatch_sm_bandwidth = fields.number_or("dispatch_sm_GBps", 0.0, 0.0, 1e4) * base::giga;
   out.combine_sm_bandwidth = fields.number_or("combine_sm_GBps", 0.0, 0.0, 1e4) * base::giga;
   out.startup_s = microseconds(fields, "startup_us");
@@ -189,6 +191,8 @@ void slow(LinkClass& link, double factor) {
   link.efficiency /= factor;
   link.low_latency_efficiency /= factor;
   link.low_latency_startup_s *= factor;
+  link.switch_efficiency /= factor;
+  link.switch_startup_s *= factor;
   link.dispatch_sm_bandwidth /= factor;
   link.combine_sm_bandwidth /= factor;
   link.startup_s *= factor;
@@ -294,6 +298,10 @@ void write(base::Json& out, const LinkClass& c) {
   if (c.copy_steps > 0.0) out["copy_steps"] = c.copy_steps;
   if (c.dispatch_sm_bandwidth > 0.0) out["dispatch_sm_GBps"] = c.dispatch_sm_bandwidth / base::giga;
   if (c.combine_sm_bandwidth > 0.0) out["combine_sm_GBps"] = c.combine_sm_bandwidth / base::giga;
+  if (c.switch_efficiency > 0.0) {
+    out["switch_efficiency"] = c.switch_efficiency;
+    out["switch_startup_us"] = micros(c.switch_startup_s);
+  }
   if (c.low_latency_efficiency <= 0.0) return;
   out["low_latency_efficiency"] = c.low_latency_efficiency;
   out["low_latency_startup_us"] = micros(c.low_latency_startup_s);

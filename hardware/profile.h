@@ -64,6 +64,8 @@ struct LinkClass {
   double copy_steps = 0.0;  // of a ring: copying the own part in and out, in steps
   double low_latency_efficiency = 0.0;
   double low_latency_startup_s = 0.0;
+  double switch_efficiency = 0.0;  // all-reduce inside the NVLink switch (NVLS); 0: there is none
+  double switch_startup_s = 0.0;
   // Dispatch and combine between nodes: what one SM forwards, bytes/s (0: no limit).
   double dispatch_sm_bandwidth = 0.0, combine_sm_bandwidth = 0.0;
   Provenance provenance;

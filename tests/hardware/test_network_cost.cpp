@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "hardware/network_cost.h"
 
 using namespace hourglass;
@@ -61,6 +63,31 @@ TEST_CASE("rings of n ranks move (n-1)/n of the buffer in n-1 steps, all-reduce 
     CHECK(collective(Collective::all_gather, 1e9, spread) ==
           doctest::Approx(2e-5 + (n - 1) * 5e-6 + (n - 1) / n * 1e9 / 10e9));
   }
+}
+
+TEST_CASE("over nodes a ring moves through all NICs of the group on a node, up to what NVLink carries") {
+  const auto gather = [](std::int64_t ranks, std::int64_t per_node) {
+    return collective(Collective::all_gather, 1e9, {ranks, per_node}) - 2e-5 - static_cast<double>(ranks - 1) * 5e-6;
+  };
+  CHECK(gather(16, 1) == doctest::Approx(15.0 / 16.0 * 1e9 / 10e9));
+  CHECK(gather(16, 4) == doctest::Approx(15.0 / 16.0 * 1e9 / 40e9));
+  CHECK(gather(16, 8) == doctest::Approx(15.0 / 16.0 * 1e9 / 80e9));
+  CHECK(gather(32, 16) == doctest::Approx(31.0 / 32.0 * 1e9 / 100e9));  // NVLink
+}
+
+TEST_CASE("all-reduce takes the fastest of ring, tree between nodes and the switch inside one") {
+  const double nodes = 64.0;
+  CHECK(collective(Collective::all_reduce, 1e3, {64, 1}) == doctest::Approx(2e-5 + 2 * std::log2(nodes) * 5e-6 + 2e3 / 10e9));
+  CHECK(collective(Collective::all_reduce, 1e12, {64, 1}) ==
+        doctest::Approx(2e-5 + 126 * 5e-6 + 126.0 / 64.0 * 1e12 / 10e9));
+  Profile profile = simple_profile();
+  profile.nvlink.switch_efficiency = 0.45;
+  profile.nvlink.switch_startup_s = 1e-4;
+  const auto reduce = [&](double bytes) {
+    return collective_seconds(simple_cluster(), profile, Collective::all_reduce, bytes, {8, 8});
+  };
+  CHECK(reduce(1e9) == doctest::Approx(1e-4 + 9.0 / 8.0 * 1e9 / 90e9));
+  CHECK(reduce(1e5) == doctest::Approx(1e-5 + 14e-6 + 14.0 / 8.0 * 1e5 / 100e9));
 }
 
 TEST_CASE("a single rank, or nothing to send, is free") {

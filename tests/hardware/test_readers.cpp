@@ -207,7 +207,7 @@ TEST_CASE("slowing one class slows what that class prices, by the factor, and no
                                hardware::router_seconds(h800, p, 1e8, 1e6, false, {}),
                                hardware::collective_seconds(h800, p, Collective::all_gather, 1e9, {8, 8}),
                                hardware::send_seconds(h800, p, 1e8, true),
-                               hardware::collective_seconds(h800, p, Collective::all_gather, 1e9, {16, 8}),
+                               hardware::collective_seconds(h800, p, Collective::all_gather, 1e9, {16, 1}),
                                hardware::moe_seconds(h800, p, {1e8, 0.0, 4.0}, MoeDirection::dispatch, 0, {}),
                                hardware::moe_seconds(h800, p, {1e8, 3.0, 0.0}, MoeDirection::dispatch, 0, {}),
                                hardware::low_latency_moe_seconds(h800, p, 1024.0, 7408.0, {16, 8}, true),
