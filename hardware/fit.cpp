@@ -419,6 +419,7 @@ ErrorSummary summarise_errors(std::vector<double> errors) {
   if (errors.empty()) return summary;
   std::sort(errors.begin(), errors.end());
   summary.bias = errors[errors.size() / 2];
+  summary.quantiles = {errors[errors.size() / 10], summary.bias, errors[std::min(errors.size() - 1, errors.size() * 9 / 10)]};
   for (double& e : errors) e = std::abs(e);
   std::sort(errors.begin(), errors.end());
   summary.median = errors[errors.size() / 2];
@@ -459,6 +460,8 @@ Fit fit_profile(const Cluster& cluster, const Profile& base, const std::vector<S
     provenance.source =
         fmt::format("{}: {} samples, held out by shape: median error {:.1f} %, 90th percentile {:.1f} %", sources[name],
                     error.rows, error.median * 100.0, error.p90 * 100.0);
+    for (std::size_t i = 0; i < error.quantiles.size(); ++i)
+      provenance.residual_quantiles[i] = std::round(error.quantiles[i] * 1e4) / 1e4;
     if (name == "in_situ") {
       for (const ClassOrigin& each : origins(base)) {
         if (each.name == name) provenance.source += "; the factors of other kernels: " + each.provenance.source;

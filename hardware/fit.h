@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <functional>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ struct ErrorSummary {
   double median = 0.0;
   double p90 = 0.0;
   double worst = 0.0;
+  std::array<double, 3> quantiles = {};  // signed, at 10, 50 and 90 %
   double bias = 0.0;  // median of predicted / measured - 1
 };
 ErrorSummary summarise_errors(std::vector<double> relative_errors);  // signed errors in

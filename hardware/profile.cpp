@@ -14,6 +14,8 @@ namespace {
 using base::Fields;
 using base::micro;
 
+constexpr std::array<const char*, 3> quantile_names = {"p10", "p50", "p90"};
+
 Provenance read_provenance(Fields& fields) {
   static const std::vector<std::string> names = {"measured", "fitted", "transferred", "assumed"};
   const std::string origin = fields.choice("origin", names);
@@ -24,6 +26,12 @@ Provenance read_provenance(Fields& fields) {
   provenance.source = fields.text("source");
   if (provenance.source.empty()) fields.fail("source", "the citation is empty", "say where the figures come from");
   provenance.relative_error = fields.number("relative_error", 0.0, 2.0);
+  if (fields.has("residual_quantiles")) {
+    Fields quantiles = fields.object("residual_quantiles");
+    for (std::size_t i = 0; i < quantile_names.size(); ++i)
+      provenance.residual_quantiles[i] = quantiles.number(quantile_names[i], -1.0, 100.0);
+    quantiles.finish();
+  }
   return provenance;
 }
 
@@ -333,6 +341,9 @@ base::Json profile_json(const Profile& profile) {
     out[name]["origin"] = name_of(kernel.provenance.origin);
     out[name]["source"] = kernel.provenance.source;
     out[name]["relative_error"] = kernel.provenance.relative_error;
+    if (kernel.provenance.residual_quantiles == std::array<double, 3>{}) return;
+    for (std::size_t i = 0; i < quantile_names.size(); ++i)
+      out[name]["residual_quantiles"][quantile_names[i]] = kernel.provenance.residual_quantiles[i];
   });
   return out;
 }
