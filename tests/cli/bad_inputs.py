@@ -15,9 +15,12 @@ program = sys.argv[1]
 faults = count = 0
 
 
+scratch = tempfile.TemporaryDirectory(prefix="hourglass-bad-")
+
+
 def workspace():
     """A copy of configs/ to spoil."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="hourglass-bad-"))
+    folder = pathlib.Path(tempfile.mkdtemp(dir=scratch.name))
     for kind in ("models", "clusters", "profiles", "plans"):
         (folder / kind).mkdir()
         for path in (root / "configs" / kind).glob("*.json"):
@@ -134,7 +137,7 @@ check("an output that cannot be written", calibrate + [str(root / "configs/measu
 
 check("a folder without figures", ["validate", "--configs", "FOLDER"], 1, "zero_bubble_rates.json")
 check("samples without a profile", ["validate", "--samples", "PLAN"], 2, "--profile")
-check("a CSV of unknown columns", ["validate", "--samples", "tests/cli/data/gemm.csv", "--profile", "PROFILE"], 1, "no known table")
+check("a CSV of unknown columns", ["validate", "--samples", str(root / "tests/cli/data/gemm.csv"), "--profile", "PROFILE"], 1, "no known table")
 check("a CSV that is not there", ["validate", "--samples", "none.csv", "--profile", "PROFILE"], 1, "none.csv")
 check("an FP8 recipe that is not known", ["plan", "PLAN", "--set", "plan.precision=fp8_row"], 1, "fp8_tensor")
 check("a plan to validate", ["validate", "--samples", "PLAN", "--cluster", "CLUSTER", "--profile", "PROFILE"], 1, "deepseek-v3.json")
