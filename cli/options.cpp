@@ -6,6 +6,8 @@
 #include <fstream>
 #include <sstream>
 
+#include <zlib.h>
+
 #include "base/error.h"
 #include "cli/command.h"
 
@@ -102,7 +104,29 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
-void write_file(const std::string& path, const std::string& text) {
+namespace {
+
+std::string compressed(const std::string& text) {
+  constexpr int gzip_window = 15 + 16;  // zlib: the largest window, in a gzip frame
+  z_stream stream{};
+  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, gzip_window, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    throw base::Error("zlib cannot start", "write", "is there memory left?");
+  std::string out(deflateBound(&stream, text.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  const int state = deflate(&stream, Z_FINISH);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  if (state != Z_STREAM_END) throw base::Error("zlib could not compress the result", "write", "write it without .gz");
+  return out;
+}
+
+}  // namespace
+
+void write_file(const std::string& path, const std::string& plain) {
+  const std::string text = path.ends_with(".gz") ? compressed(plain) : plain;
   const std::string temporary = path + ".part";
   std::ofstream stream(temporary, std::ios::binary);
   stream << text << std::flush;

@@ -45,7 +45,7 @@ struct Schedule {
   int rank_of(int stage, int micro_batch) const {
     return placement[static_cast<std::size_t>(direction_of(micro_batch))][static_cast<std::size_t>(stage)];
   }
-  // Stages a rank holds, over both directions (DualPipe: two), v in the and papers' notation.
+  // Stages a rank holds, over both directions (DualPipe: two), v in the papers' notation.
   int chunks() const { return stages * directions / ranks; }
   // Copies of each parameter over the pipeline (DualPipe: 2).
   int parameter_copies() const { return directions; }

@@ -101,30 +101,59 @@ model::ActivationBytes stage_activations(const Inputs& inputs, const StageLayout
   return total;
 }
 
-std::vector<MemoryPeak> measure_memory(const Inputs& inputs, const schedules::Schedule& schedule,
-                                       const StageLayout& layout, const Lowered& lowered, const Timeline& timeline) {
+namespace {
+
+// Calls change(bytes, time) for every allocation and every release of activations on a rank, in order.
+template <class Change>
+void each_change(const schedules::Schedule& schedule, const std::vector<model::ActivationBytes>& stages,
+                 const Lowered& lowered, const Timeline& timeline, std::size_t rank, const Change& change) {
+  for (std::size_t i = 0; i < schedule.actions[rank].size(); ++i) {
+    const ActionTasks& tasks = lowered.actions[rank][i];
+    const auto [allocated, freed] = change_of(schedule.actions[rank][i], stages);
+    change(allocated, timeline.end[tasks.begin]);
+    change(-freed, timeline.start[tasks.end]);
+  }
+}
+
+std::vector<model::ActivationBytes> all_stage_activations(const Inputs& inputs, const StageLayout& layout) {
   std::vector<model::ActivationBytes> stages;
   for (std::size_t s = 0; s < layout.stages.size(); ++s) stages.push_back(stage_activations(inputs, layout, s));
+  return stages;
+}
+
+}  // namespace
+
+std::vector<MemoryPeak> measure_memory(const Inputs& inputs, const schedules::Schedule& schedule,
+                                       const StageLayout& layout, const Lowered& lowered, const Timeline& timeline) {
+  const std::vector<model::ActivationBytes> stages = all_stage_activations(inputs, layout);
   std::vector<MemoryPeak> peaks;
   for (int rank = 0; rank < schedule.ranks; ++rank) {
-    const auto r = static_cast<std::size_t>(rank);
     MemoryPeak peak{static_memory(inputs, schedule, layout, rank), 0};
     double held = 0.0;
-    const auto hold = [&](double bytes, base::Time at) {
+    each_change(schedule, stages, lowered, timeline, static_cast<std::size_t>(rank), [&](double bytes, base::Time at) {
       held += bytes;
       if (held <= peak.memory.activations) return;
       peak.memory.activations = held;
       peak.at = at;
-    };
-    for (std::size_t i = 0; i < schedule.actions[r].size(); ++i) {
-      const ActionTasks& tasks = lowered.actions[r][i];
-      const Change change = change_of(schedule.actions[r][i], stages);
-      hold(change.allocated, timeline.end[tasks.begin]);
-      hold(-change.freed, timeline.start[tasks.end]);
-    }
+    });
     peaks.push_back(peak);
   }
   return peaks;
+}
+
+std::vector<MemoryPoint> memory_curve(const Inputs& inputs, const schedules::Schedule& schedule,
+                                      const StageLayout& layout, const Lowered& lowered, const Timeline& timeline) {
+  const std::vector<model::ActivationBytes> stages = all_stage_activations(inputs, layout);
+  std::vector<MemoryPoint> curve;
+  for (int rank = 0; rank < schedule.ranks; ++rank) {
+    double held = static_memory(inputs, schedule, layout, rank).total();
+    curve.push_back({rank, 0, held});
+    each_change(schedule, stages, lowered, timeline, static_cast<std::size_t>(rank), [&](double bytes, base::Time at) {
+      held += bytes;
+      if (bytes != 0.0) curve.push_back({rank, at, held});
+    });
+  }
+  return curve;
 }
 
 }  // namespace hourglass::sim

@@ -26,6 +26,15 @@ struct MemoryPeak {
 std::vector<MemoryPeak> measure_memory(const Inputs& inputs, const schedules::Schedule& schedule,
                                        const StageLayout& layout, const Lowered& lowered, const Timeline& timeline);
 
+// All that a rank holds, from every moment at which it changes.
+struct MemoryPoint {
+  int rank = 0;
+  base::Time at = 0;
+  double bytes = 0.0;  // held from here on
+};
+std::vector<MemoryPoint> memory_curve(const Inputs& inputs, const schedules::Schedule& schedule,
+                                      const StageLayout& layout, const Lowered& lowered, const Timeline& timeline);
+
 // Activations one micro-batch leaves on a stage: whole, and what a deferred weight gradient still needs.
 model::ActivationBytes stage_activations(const Inputs& inputs, const StageLayout& layout, std::size_t stage);
 

@@ -93,7 +93,7 @@ schedules::Schedule plan_schedule(const Plan& plan) {
   return schedule;
 }
 
-Result simulate(const Inputs& inputs) {
+Result simulate(const Inputs& inputs, StepRecord* record) {
   // The order of work on each pipeline rank.
   const schedules::Schedule schedule = plan_schedule(inputs.plan);
   // What each layer costs, and which layers sit where.
@@ -110,6 +110,10 @@ Result simulate(const Inputs& inputs) {
     layout = std::move(candidate);
     lowered = std::move(candidate_graph);
     timeline = std::move(candidate_timeline);
+  }
+  if (record != nullptr) {
+    BlockLibrary blocks(layout.stages, prices);
+    *record = record_step(inputs, schedule, layout, blocks, lowered, timeline);
   }
   // What it means.
   Result result;

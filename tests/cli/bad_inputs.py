@@ -138,6 +138,7 @@ check("an output that cannot be written", calibrate + [str(root / "configs/measu
 check("a folder without figures", ["validate", "--configs", "FOLDER"], 1, "zero_bubble_rates.json")
 check("samples without a profile", ["validate", "--samples", "PLAN"], 2, "--profile")
 check("a CSV of unknown columns", ["validate", "--samples", str(root / "tests/cli/data/gemm.csv"), "--profile", "PROFILE"], 1, "no known table")
+check("a trace that cannot be written", ["simulate", "PLAN", "--trace", "/nowhere/t.json.gz"], 1, "/nowhere/t.json.gz")
 check("a CSV that is not there", ["validate", "--samples", "none.csv", "--profile", "PROFILE"], 1, "none.csv")
 check("an FP8 recipe that is not known", ["plan", "PLAN", "--set", "plan.precision=fp8_row"], 1, "fp8_tensor")
 check("a plan to validate", ["validate", "--samples", "PLAN", "--cluster", "CLUSTER", "--profile", "PROFILE"], 1, "deepseek-v3.json")

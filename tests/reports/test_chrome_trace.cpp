@@ -1,0 +1,83 @@
+#include <doctest/doctest.h>
+
+#include <map>
+
+#include "reports/chrome_trace.h"
+#include "sim/simulate.h"
+
+using namespace hourglass;
+
+namespace {
+
+struct Step {
+  sim::Inputs inputs;
+  sim::StepRecord record;
+  sim::Result result;
+};
+
+Step step(const std::string& schedule) {
+  Step out;
+  out.inputs = sim::load_inputs(std::string(HOURGLASS_SOURCE_DIR) + "/configs/plans/deepseek-v3.json",
+                                {"plan.schedule=" + schedule, "plan.global_batch=5120"});
+  out.result = sim::simulate(out.inputs, &out.record);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("the spans of a rank's schedule add up to the result's breakdown, and its memory to the peak") {
+  for (const char* schedule : {"dualpipe", "zb-h1"}) {
+    const Step s = step(schedule);
+    std::map<std::pair<int, std::string>, double> seconds;
+    for (const sim::Span& span : s.record.spans) {
+      const std::string cls = span.lane == sim::Lane::schedule ? span.cls : span.name;
+      seconds[{span.rank, cls}] += base::seconds(span.end - span.start);
+    }
+    std::vector<double> peak(s.result.ranks.size(), 0.0);
+    for (const sim::MemoryPoint& point : s.record.memory)
+      peak[static_cast<std::size_t>(point.rank)] = std::max(peak[static_cast<std::size_t>(point.rank)], point.bytes);
+    for (const sim::RankResult& rank : s.result.ranks) {
+      const auto of = [&](const char* cls) { return seconds[{rank.pipeline_rank, cls}]; };
+      CHECK(of("forward") == doctest::Approx(rank.forward_s));
+      CHECK(of("backward") + of("backward_input") == doctest::Approx(rank.backward_s));
+      CHECK(of("backward_weight") == doctest::Approx(rank.weight_s));
+      CHECK(of("overlapped") == doctest::Approx(rank.overlapped_s));
+      CHECK(of("reduce_scatter gradients") + of("optimizer") + of("all_gather parameters") ==
+            doctest::Approx(rank.optimizer_s));
+      CHECK(peak[static_cast<std::size_t>(rank.pipeline_rank)] == doctest::Approx(rank.peak_memory_bytes));
+    }
+  }
+}
+
+TEST_CASE("no two spans of a lane overlap, and all lie within the step") {
+  const Step s = step("dualpipe");
+  const sim::Span* before = nullptr;
+  for (const sim::Span& span : s.record.spans) {
+    CHECK(base::seconds(span.end) <= s.result.step_time_s);
+    if (before != nullptr && before->rank == span.rank && before->lane == span.lane) CHECK(before->end <= span.start);
+    before = &span;
+  }
+}
+
+TEST_CASE("asking for a record does not change the result") {
+  const Step s = step("dualpipe");
+  CHECK(sim::simulate(s.inputs).step_time_s == s.result.step_time_s);
+}
+
+TEST_CASE("the trace is JSON that names every rank and stream; names from files are inert") {
+  Step s = step("dualpipe");
+  s.inputs.provenance.argv = {"hourglass", "</script>\"\n\\"};
+  const base::Json trace = base::parse_json(reports::chrome_trace(s.inputs, s.result, s.record), "trace", std::size_t{1} << 30);
+  CHECK(trace["otherData"]["argv"][1] == "</script>\"\n\\");
+  std::size_t complete = 0, counters = 0, names = 0;
+  for (const base::Json& event : trace["traceEvents"]) {
+    const std::string phase = event["ph"];
+    complete += phase == "X" ? 1 : 0;
+    counters += phase == "C" ? 1 : 0;
+    names += phase == "M" ? 1 : 0;
+    if (phase == "X") CHECK(event["dur"].get<double>() >= 0.0);
+  }
+  CHECK(complete == s.record.spans.size());
+  CHECK(counters == s.record.memory.size());
+  CHECK(names == 16 * 6);
+}
