@@ -130,7 +130,7 @@ std::vector<bool> dominated_links(const Component& component, const FlowSet& flo
   return dominated;
 }
 
-void simulate_component(const Component& component, const FlowSet& flows, FlowTimes& times, std::int64_t& solves,
+void simulate_component(const Component& component, const FlowSet& flows, double precision, FlowTimes& times, std::int64_t& solves,
                         double& refilled) {
   const std::vector<bool> dominated =
       component.varied ? dominated_links(component, flows) : std::vector<bool>(component.capacity.size(), false);
@@ -143,7 +143,7 @@ void simulate_component(const Component& component, const FlowSet& flows, FlowTi
     return flows.start_s[static_cast<std::size_t>(component.flows[static_cast<std::size_t>(i)])];
   };
   if (component.varied) std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return start(a) < start(b); });
-  FlowSystem system(component.capacity);
+  FlowSystem system(component.capacity, precision);
   std::vector<std::int32_t> links, finished;
   std::size_t joined = 0;
   while (true) {
@@ -235,7 +235,8 @@ std::vector<double> max_min_rates_reference(const std::vector<double>& capacity,
   }
 }
 
-FlowTimes simulate_flows(const std::vector<double>& capacity, const FlowSet& flows, unsigned threads) {
+FlowTimes simulate_flows(const std::vector<double>& capacity, const FlowSet& flows, double precision,
+                         unsigned threads) {
   check_flows(capacity, flows);
   FlowTimes times;
   times.finish_s = flows.start_s;  // what crosses nothing arrives at once
@@ -249,7 +250,7 @@ FlowTimes simulate_flows(const std::vector<double>& capacity, const FlowSet& flo
   const auto work = [&](unsigned self) {
     try {
       for (std::size_t c = next++; c < components.size(); c = next++)
-        simulate_component(components[c], flows, times, solves[c], refilled[c]);
+        simulate_component(components[c], flows, precision, times, solves[c], refilled[c]);
     } catch (...) {
       failures[self] = std::current_exception();
     }

@@ -41,7 +41,8 @@ struct FlowTimes {
 
 // Every flow from its start to its end, re-rated whenever one joins or leaves. Components run on up to `threads` threads
 // (0: as many as cores); the result does not depend on how many.
-FlowTimes simulate_flows(const std::vector<double>& capacity, const FlowSet& flows, unsigned threads = 0);
+FlowTimes simulate_flows(const std::vector<double>& capacity, const FlowSet& flows, double precision = 1e-9,
+                         unsigned threads = 0);
 // The same with every re-rating from nothing.
 FlowTimes simulate_flows_reference(const std::vector<double>& capacity, const FlowSet& flows);
 

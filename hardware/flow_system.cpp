@@ -4,16 +4,18 @@
 // (fair_share.cpp). All flows with the same bottleneck l, its members, have the same rate, so a rate belongs to a link:
 // level(l), and rate(f) = level(b(f)).
 //
-// When flows leave (or join), only links on their paths change at first. The re-rating
-//   1. opens those links: their members, and the joining flows, are to be filled anew; all others are frozen and their load
-//      is taken off the capacities;
-//   2. fills the open flows progressively: the link with the smallest rest/waiting limits the flows waiting on it; repeat;
-//   3. looks where the union of frozen and new rates breaks the bottleneck condition:
-//        - a link that limits open flows at s carries a frozen flow faster than s: open that flow's bottleneck;
-//        - a closed link with members is no longer full, or carries an open flow faster than its level: open it;
-//      and repeats from 2 with the larger set until nothing breaks.
-// Then every flow meets the condition, and the condition has exactly one solution: the same rates as filling everything.
-// The set only grows, so it ends. In an all-to-all of 64 with sizes that differ it stays at a few per cent of the flows.
+// When flows leave or join, filling is taken up again in the middle. All flows are frozen at their rates; a level rises from
+// the lowest rate that may change, and flows thaw only where the bottleneck condition breaks at that level:
+//   joining: a flow that joins is thawed from the start (waits for its rate);
+//   check:   when the level reaches level(l) of a link whose traffic changed, and l has room for its members to go faster, they
+//            thaw there;
+//   limit:   when the level reaches the rate at which l would fill up with its waiting flows, but frozen ones on l are faster,
+//            those thaw first (they must share); when none is, the waiting flows stop, limited by l.
+// A thawed flow gives its old rate back to all its links and waits on them. Since it was no slower than the level, no link's fill
+// rate falls below the level: the level only rises, and each flow is treated at most once. A link whose members are
+// slower than the level cannot be touched any more: what thaws is faster than the level, and on that link nothing is
+// faster than its members. At the end every flow meets the condition, and the condition has exactly one solution: the same
+// rates as filling from nothing. What thaws is what really changes (and some ties).
 //
 // Time. Each link keeps a clock: bytes one of its members has sent so far. A member that joins at clock c with r bytes to go
 // ends at clock c + r whatever the level does in between, so a change of level touches no flow; a flow is touched
@@ -31,14 +33,14 @@ namespace hourglass::hardware {
 
 namespace {
 
-constexpr double slack = 1e-9;          // of rates, relative
 constexpr double same_time = 1e-11;     // ends that count as one, relative
 constexpr double never = std::numeric_limits<double>::infinity();
 constexpr auto at(std::int32_t index) { return static_cast<std::size_t>(index); }
 
 }  // namespace
 
-FlowSystem::FlowSystem(const std::vector<double>& capacity) : links_(capacity.size()) {
+FlowSystem::FlowSystem(const std::vector<double>& capacity, double precision)
+    : links_(capacity.size()), precision_(precision) {
   for (std::size_t l = 0; l < capacity.size(); ++l) links_[l].capacity = capacity[l];
 }
 
@@ -62,113 +64,121 @@ void FlowSystem::synchronize(LinkState& link) const {
   link.updated = now_;
 }
 
-void FlowSystem::open_flow(std::int32_t id) {
-  FlowState& flow = flows_[at(id)];
-  flow.open = true;
-  open_flows_.push_back(id);
-  const double load = rate_of(flow) * flow.count;
-  for (const std::int32_t l : path(flow)) {
-    LinkState& link = links_[at(l)];
-    if (!link.touched) {
-      link.touched = true;
-      link.frozen = link.load;
-      link.crossing = 0.0;
-      touched_.push_back(l);
-    }
-    link.frozen -= load;
-    link.crossing += flow.count;
-  }
-}
-
-void FlowSystem::open_link(std::int32_t l) {
+void FlowSystem::touch(std::int32_t l) {
   LinkState& link = links_[at(l)];
-  if (link.open) return;
-  link.open = true;
-  open_links_.push_back(l);
+  if (link.touched) return;
+  link.touched = true;
+  link.thawed = 0;
+  link.rest = link.capacity - link.load;
+  link.waiting = 0.0;
+  link.key = never;
+  link.share = -1.0;
+  touched_.push_back(l);
   if (link.members == 0) return;
-  for (const std::int32_t id : link.flows) {
-    const FlowState& flow = flows_[at(id)];
-    if (flow.bottleneck == l && !flow.open) open_flow(id);
-  }
+  heap_.push_back({link.level, l, false});
+  std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
 }
 
-// Progressive filling of the open flows over what the frozen ones leave.
-void FlowSystem::fill() {
-  heap_.clear();
-  limits_.clear();
-  for (const std::int32_t l : touched_) {
+// From here the flow waits; push_changed() must follow.
+void FlowSystem::thaw(std::int32_t id) {
+  FlowState& flow = flows_[at(id)];
+  flow.thawed = true;
+  flow.new_bottleneck = -1;
+  thawed_.push_back(id);
+  const double given_back = rate_of(flow) * flow.count;
+  for (const std::int32_t l : path(flow)) {
+    touch(l);
     LinkState& link = links_[at(l)];
-    link.rest = std::max(0.0, link.capacity - link.frozen);
-    link.waiting = link.crossing;
-    link.share = -1.0;
-    link.top = 0.0;
-    heap_.emplace_back(link.rest / link.waiting, l);
+    link.rest += given_back;
+    link.waiting += flow.count;
+    if (link.changed) continue;
+    link.changed = true;
+    changed_.push_back(l);
   }
-  for (const std::int32_t id : open_flows_) flows_[at(id)].new_bottleneck = -1;
-  std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
-  // A link's share only grows while others fill up, so an outdated entry is too small and is put back.
-  std::size_t filled = 0;
-  while (filled < open_flows_.size()) {
-    std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
-    const auto [key, l] = heap_.back();
+  if (flow.bottleneck >= 0) ++links_[at(flow.bottleneck)].thawed;
+}
+
+// Puts links where they now stand as limits. An entry that is too low is corrected when it comes up; one too high never is.
+void FlowSystem::push_changed() {
+  for (const std::int32_t l : changed_) {
     LinkState& link = links_[at(l)];
-    if (link.waiting <= 0.0) {
-      heap_.pop_back();
-      continue;
-    }
+    link.changed = false;
     const double share = std::max(0.0, link.rest / link.waiting);
-    if (share > key) {
-      heap_.back().first = share;
-      std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
-      continue;
+    if (share >= link.key) continue;
+    link.key = share;
+    heap_.push_back({share, l, true});
+    std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+  }
+  changed_.clear();
+}
+
+// The level has reached that of the members of l: could they go faster?
+void FlowSystem::check(std::int32_t l) {
+  const LinkState& link = links_[at(l)];
+  if (link.members == link.thawed) return;
+  // The link full with its members at their level: rest = waiting x level. More than that is room.
+  if (link.rest - link.waiting * link.level <= precision_ * link.level) return;
+  for (const std::int32_t id : link.flows) {
+    if (flows_[at(id)].bottleneck == l && !flows_[at(id)].thawed) thaw(id);
+  }
+  push_changed();
+}
+
+// The level has reached the rate at which l fills up.
+void FlowSystem::limit(std::int32_t l) {
+  LinkState& link = links_[at(l)];
+  const double share = std::max(0.0, link.rest / link.waiting);
+  const double most = share * (1.0 + precision_);
+  for (const std::int32_t id : link.flows) {
+    if (!flows_[at(id)].thawed && rate_of(flows_[at(id)]) > most) thaw(id);
+  }
+  if (!changed_.empty()) return push_changed();
+  link.share = share;
+  limits_.push_back(l);
+  for (const std::int32_t id : link.flows) {
+    FlowState& flow = flows_[at(id)];
+    if (!flow.thawed || flow.new_bottleneck >= 0) continue;
+    flow.new_bottleneck = l;
+    flow.new_rate = share;
+    for (const std::int32_t k : path(flow)) {
+      LinkState& other = links_[at(k)];
+      other.rest -= share * flow.count;
+      other.waiting -= flow.count;
     }
-    heap_.pop_back();
-    link.share = share;
-    limits_.push_back(l);
-    for (const std::int32_t id : link.flows) {
-      FlowState& flow = flows_[at(id)];
-      if (!flow.open || flow.new_bottleneck >= 0) continue;
-      flow.new_bottleneck = l;
-      flow.new_rate = share;
-      ++filled;
-      for (const std::int32_t k : path(flow)) {
-        LinkState& other = links_[at(k)];
-        other.rest -= share * flow.count;
-        other.waiting -= flow.count;
-        other.top = share;  // shares come in rising order
-      }
-    }
-    link.rest = 0.0;
   }
 }
 
-// Opens what breaks the bottleneck condition; false when nothing does.
-bool FlowSystem::widen() {
-  const std::size_t before = open_links_.size();
-  const std::size_t touched = touched_.size();
-  const bool frozen_flows = static_cast<std::int64_t>(open_flows_.size()) < active_ - static_cast<std::int64_t>(instant_.size());
-  if (!frozen_flows) return false;
-  for (std::size_t i = 0; i < touched; ++i) {
-    const std::int32_t l = touched_[i];
-    LinkState& link = links_[at(l)];
-    if (!link.open && link.members > 0) {
-      const bool full = link.rest <= slack * link.capacity;
-      if (!full || link.top > link.level * (1.0 + slack) || (link.share >= 0.0 && link.share < link.level * (1.0 - slack)))
-        open_link(l);
+void FlowSystem::fill() {
+  while (!heap_.empty()) {
+    std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
+    const Step step = heap_.back();
+    heap_.pop_back();
+    LinkState& link = links_[at(step.link)];
+    if (!step.limits) {
+      check(step.link);
+      continue;
     }
-    if (link.share < 0.0) continue;
-    const double most = link.share * (1.0 + slack);
-    for (const std::int32_t id : link.flows) {
-      const FlowState& flow = flows_[at(id)];
-      if (!flow.open && rate_of(flow) > most) open_link(flow.bottleneck);
+    if (step.rate != link.key) continue;  // there is a lower entry, or was
+    link.key = never;
+    if (link.waiting <= 0.0) continue;
+    if (link.rest / link.waiting > step.rate) {  // others stopped below their share of it
+      link.changed = true;
+      changed_.push_back(step.link);
+      push_changed();
+      continue;
+    }
+    limit(step.link);
+    if (link.waiting > 0.0 && link.key == never) {
+      link.changed = true;
+      changed_.push_back(step.link);
+      push_changed();
     }
   }
-  return open_links_.size() > before;
 }
 
 // Flows whose bottleneck changed move from one link's clock to another's.
 void FlowSystem::move_flows() {
-  for (const std::int32_t id : open_flows_) {
+  for (const std::int32_t id : thawed_) {
     FlowState& flow = flows_[at(id)];
     if (flow.bottleneck == flow.new_bottleneck || flow.bottleneck < 0) continue;
     LinkState& old = links_[at(flow.bottleneck)];
@@ -181,14 +191,10 @@ void FlowSystem::move_flows() {
       link.clock = 0.0;
       link.updated = now_;
       link.due.clear();
-      link.level = link.share;
-    } else if (link.open) {
-      link.level = link.share;
-    } else {
-      synchronize(link);  // joins closed members: their level stays
     }
+    if (!link.kept) link.level = link.share;  // else new members take the level of those that stay
   }
-  for (const std::int32_t id : open_flows_) {
+  for (const std::int32_t id : thawed_) {
     FlowState& flow = flows_[at(id)];
     LinkState& link = links_[at(flow.new_bottleneck)];
     if (link.level != flow.new_rate) {
@@ -204,21 +210,19 @@ void FlowSystem::move_flows() {
 }
 
 void FlowSystem::commit() {
-  for (const std::int32_t l : open_links_) synchronize(links_[at(l)]);
+  for (const std::int32_t l : touched_) {
+    LinkState& link = links_[at(l)];
+    synchronize(link);
+    link.kept = link.members > link.thawed;
+  }
   move_flows();
   for (const std::int32_t l : touched_) {
     LinkState& link = links_[at(l)];
     link.load = link.capacity - link.rest;
-    if (link.capacity < link.frozen) link.load += link.frozen - link.capacity;
     link.touched = false;
+    if (link.share >= 0.0 || link.thawed > 0) schedule(l);
   }
-  for (const std::int32_t id : open_flows_) flows_[at(id)].open = false;
-  for (const std::int32_t l : limits_) schedule(l);
-  for (const std::int32_t l : open_links_) {
-    LinkState& link = links_[at(l)];
-    link.open = false;
-    if (link.members == 0) ++link.version;  // what it had scheduled is void
-  }
+  for (const std::int32_t id : thawed_) flows_[at(id)].thawed = false;
 }
 
 void FlowSystem::schedule(std::int32_t l) {
@@ -241,23 +245,19 @@ void FlowSystem::settle() {
   if (dirty_.empty() && fresh_.empty()) return;
   for (const std::int32_t l : dirty_) {
     links_[at(l)].dirty = false;
-    if (links_[at(l)].members > 0) open_link(l);
+    if (links_[at(l)].members > 0) touch(l);
   }
-  for (const std::int32_t id : fresh_) {
-    if (!flows_[at(id)].done) open_flow(id);
-  }
+  for (const std::int32_t id : fresh_) thaw(id);
   dirty_.clear();
   fresh_.clear();
-  if (!open_flows_.empty()) {
-    do fill();
-    while (widen());
-    ++solves_;
-    refilled_ += static_cast<double>(open_flows_.size());
-    commit();
-  }
-  open_links_.clear();
-  open_flows_.clear();
+  push_changed();
+  fill();
+  ++solves_;
+  refilled_ += static_cast<double>(thawed_.size());
+  commit();
+  thawed_.clear();
   touched_.clear();
+  limits_.clear();
 }
 
 double FlowSystem::next() {

@@ -12,7 +12,8 @@ namespace hourglass::hardware {
 //   Use: add...; t = next(); advance(t, finished); add...; t = next(); ...
 class FlowSystem {
  public:
-  explicit FlowSystem(const std::vector<double>& capacity);  // bytes/s, all positive
+  // `capacity`: bytes/s, all positive. `precision`: by how much of themselves rates may miss the exact ones.
+  explicit FlowSystem(const std::vector<double>& capacity, double precision = 1e-9);
 
   // `count` flows of `bytes` each that join now. Returns their id: 0, 1, 2, ...
   std::int32_t add(std::span<const std::int32_t> path, double bytes, double count = 1.0);
@@ -41,6 +42,15 @@ class FlowSystem {
     std::uint32_t version;
     bool operator>(const Event& other) const { return time != other.time ? time > other.time : link > other.link; }
   };
+  struct Step {  // of the filling: at this rate a link limits its waiting flows, or its members are checked
+    double rate;
+    std::int32_t link;
+    bool limits;
+    bool operator>(const Step& other) const {
+      if (rate != other.rate) return rate > other.rate;
+      return limits != other.limits ? limits : link > other.link;
+    }
+  };
   struct LinkState {
     double capacity = 0.0;
     double load = 0.0;     // sum of the rates on it
@@ -49,11 +59,13 @@ class FlowSystem {
     double updated = 0.0;  // when `clock` was right
     std::int32_t members = 0;
     std::uint32_t version = 0;
-    bool dirty = false, open = false, touched = false;
+    bool dirty = false, touched = false, changed = false;
+    bool kept = false;  // some members stayed as they were
     // Of the re-rating under way:
-    double frozen = 0.0, crossing = 0.0;  // load of the flows that stay as they are; number of those that do not
-    double rest = 0.0, waiting = 0.0;     // what is left, and for how many
-    double share = -1.0, top = 0.0;       // rate of those it limits now; fastest open flow on it
+    std::int32_t thawed = 0;            // members that are filled anew
+    double rest = 0.0, waiting = 0.0;   // what is left, and for how many
+    double key = 0.0;                   // where it stands in the heap as a limit; infinite: nowhere
+    double share = -1.0;                // rate of those it limits now
     std::vector<std::int32_t> flows;
     std::vector<Due> due;
   };
@@ -63,7 +75,7 @@ class FlowSystem {
     double new_rate = 0.0;
     std::int32_t bottleneck = -1, new_bottleneck = -1;
     std::int32_t first = 0, size = 0;
-    bool open = false, done = false;
+    bool thawed = false, done = false;
   };
 
   std::span<const std::int32_t> path(const FlowState& flow) const {
@@ -73,10 +85,12 @@ class FlowSystem {
     return flow.bottleneck < 0 ? 0.0 : links_[static_cast<std::size_t>(flow.bottleneck)].level;
   }
   void settle();
-  void open_link(std::int32_t link);
-  void open_flow(std::int32_t flow);
+  void touch(std::int32_t link);
+  void thaw(std::int32_t flow);
+  void push_changed();
+  void check(std::int32_t link);
+  void limit(std::int32_t link);
   void fill();
-  bool widen();
   void commit();
   void move_flows();
   void synchronize(LinkState& link) const;
@@ -85,10 +99,10 @@ class FlowSystem {
 
   std::vector<LinkState> links_;
   std::vector<FlowState> flows_;
-  std::vector<std::int32_t> path_, fresh_, instant_, dirty_, open_links_, open_flows_, touched_, limits_;
-  std::vector<std::pair<double, std::int32_t>> heap_;
+  std::vector<std::int32_t> path_, fresh_, instant_, dirty_, changed_, thawed_, touched_, limits_;
+  std::vector<Step> heap_;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
-  double now_ = 0.0, refilled_ = 0.0;
+  double precision_ = 1e-9, now_ = 0.0, refilled_ = 0.0;
   std::int64_t solves_ = 0, active_ = 0;
 };
 

@@ -217,7 +217,7 @@ TEST_CASE("threads do not change a bit of the result") {
     flows.add(std::vector<std::int32_t>{member(), 40 + member()}, random.uniform(0.5, 2.0));
   }
   const std::vector<double> capacity(80, 1.0);
-  const FlowTimes one = simulate_flows(capacity, flows, 1), four = simulate_flows(capacity, flows, 4);
+  const FlowTimes one = simulate_flows(capacity, flows, 1e-9, 1), four = simulate_flows(capacity, flows, 1e-9, 4);
   CHECK(one.finish_s == four.finish_s);
   CHECK(one.components > 1);
 }
