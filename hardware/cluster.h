@@ -7,6 +7,25 @@
 
 namespace hourglass::hardware {
 
+// How the NICs are joined (hardware/topology.h builds it). Each GPU has its own NIC; NICs of one index form a rail.
+//   multi_plane: a separate two-layer fat tree a rail (MPFT; Insights into DeepSeek-V3, ISCA'25, section 5.1)
+//   multi_rail:  one two-layer fat tree; each leaf serves one rail, all leaves share the spines (MRFT)
+//   three_layer: pods of leaves and spines under a layer of cores (FT3)
+enum class FabricKind : std::uint8_t { multi_plane, multi_rail, three_layer };
+
+// Latencies reproduce table 5 of the same paper for 64 bytes over InfiniBand: 2.8 us under one leaf, 3.7 us across
+// leaves (two switches more), 3.33 us over NVLink. Unit costs: hardware/topology.cpp says where they come from.
+struct Fabric {
+  FabricKind kind = FabricKind::three_layer;
+  std::int64_t switch_ports = 64;
+  double oversubscription = 1.0;      // ports down : ports up at a leaf
+  double pcie_bandwidth = 64e9;       // GPU to NIC, one direction: PCIe 5.0 x16, 32 GT/s x 16 lanes
+  double endpoint_latency_s = 2.35e-6;  // both ends of a message together, without switches
+  double hop_latency_s = 0.45e-6;     // a switch
+  double nvlink_latency_s = 3.33e-6;  // GPU to GPU inside a node
+  double switch_usd = 21533.0, link_usd = 2425.0, endpoint_usd = 956.0;
+};
+
 // A homogeneous cluster: one kind of GPU, nodes with an all-to-all NVLink switch, one or more NICs a node. SI units.
 // Every constant carries a citation in the file; `read_cluster` refuses one without.
 struct Cluster {
@@ -22,6 +41,7 @@ struct Cluster {
   double nic_bandwidth = 0.0;       // a GPU's share of the node's NICs, one direction, peak, bytes/s
   std::int64_t gpus = 0;            // how many there are; a plan may use fewer
   double price_per_gpu_hour = 0.0;  // USD
+  Fabric fabric;
   std::string profile;              // the profile measured on this GPU, a name under configs/profiles
 };
 
