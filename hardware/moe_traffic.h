@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "hardware/transfer.h"
+
+// MoE dispatch and combine as flows, from who sends how many tokens to whom.
+namespace hourglass::hardware {
+
+// Which experts tokens use, to draw a traffic matrix from. Experts lie in order on the ranks, `experts` / `ranks` on each.
+struct MoeRouting {
+  std::int64_t ranks = 0, ranks_per_node = 8;
+  std::int64_t tokens = 4096;  // a rank
+  std::int64_t top_k = 8, nodes_per_token = 4;  // 0: any number of nodes
+  std::vector<double> loads;   // relative popularity, by expert
+};
+
+std::vector<double> uniform_loads(std::int64_t experts);
+// exp(sigma N(0, 1)): the skew seen in expert loads.
+std::vector<double> log_normal_loads(std::int64_t experts, double sigma, std::uint64_t seed);
+
+struct MoeTokens {
+  std::int64_t ranks = 0, ranks_per_node = 0, nodes = 0;
+  std::vector<double> to_node;     // [source rank][node]: tokens with an expert there, own node included
+  std::vector<double> to_rank;     // [source rank][rank]: tokens with an expert there, own rank included
+  std::vector<double> selections;  // [source rank][rank]: (token, expert) pairs
+};
+
+// Throws Error: ranks that do not divide the experts, or nodes the ranks; fewer experts than top_k; negative loads.
+MoeTokens draw_tokens(const MoeRouting& routing, std::uint64_t seed);
+
+// `experts_of[rank][token]` lists the experts of each token: a routing that was recorded. Throws Error if it names an expert
+// that does not exist.
+MoeTokens count_tokens(const std::vector<std::vector<std::vector<std::int64_t>>>& experts_of, std::int64_t experts,
+                       std::int64_t ranks_per_node);
+
+// normal: one InfiniBand copy a (token, node), forwarded over NVLink, both at once
+// low_latency_rdma: one message a selection, all of them over RDMA, also inside a node
+// low_latency: the same with NVLink inside a node
+enum class MoeKernel : std::uint8_t { normal, low_latency_rdma, low_latency };
+enum class MoeStep : std::uint8_t { dispatch, combine };
+
+// What the kernels reach. None depends on how many ranks take part. moe_traffic.cpp says where each comes from.
+struct MoeParameters {
+  TierEfficiency normal = {.nvlink = 0.665, .rdma = 0.875};
+  double normal_startup_s = 20e-6;
+  double saturating_sms = 20.0;  // fewer SMs copy in proportion less over NVLink
+  TierEfficiency low_latency = {.nvlink = 0.77, .rdma = 0.97};
+  double low_latency_startup_s = 25e-6;
+};
+
+struct MoeShape {
+  std::int64_t hidden = 7168;
+  std::int64_t sms = 24;  // two a channel
+  bool fp8_dispatch = true;  // one float scale for 128 values; combine is BF16
+};
+
+// Bytes of one token.
+double token_bytes(const MoeShape& shape, MoeKernel kernel, MoeStep step);
+
+struct MoeTime {
+  Transfer transfer;
+  double logical_bandwidth = 0.0;  // as DeepEP reports it, bytes/s, mean over ranks
+  double rank_nvlink_bytes = 0.0, rank_nic_bytes = 0.0;  // into (dispatch) or out of (combine) a GPU, mean over ranks
+  double imbalance = 1.0;          // received selections of the fullest rank over the mean
+};
+
+// Rank r is GPU r of the topology. Throws Error if it has fewer GPUs, or nodes of another size.
+MoeTime moe_time(const Topology& topology, RoutePolicy policy, const MoeTokens& tokens, const MoeShape& shape, MoeKernel kernel,
+                 MoeStep step, const MoeParameters& parameters = {});
+
+}  // namespace hourglass::hardware
