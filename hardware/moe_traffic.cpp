@@ -32,6 +32,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "base/routing.h"
 
 namespace hourglass::hardware {
 
@@ -121,16 +122,17 @@ struct Flows {
   Network& network;
   Phase phase;
   bool reversed;
+  std::int64_t first_gpu = 0;  // of the group
 
   void add(std::int64_t from, std::int64_t to, double bytes) {
     if (reversed) std::swap(from, to);
-    add_flow(network, phase, static_cast<std::int32_t>(from), static_cast<std::int32_t>(to), Via::rail, bytes);
+    add_flow(network, phase, static_cast<std::int32_t>(first_gpu + from), static_cast<std::int32_t>(first_gpu + to), Via::rail, bytes);
   }
   void add_network(std::int64_t from, std::int64_t to, double bytes) {
     if (from == to || bytes <= 0.0) return;
     if (reversed) std::swap(from, to);
     std::vector<std::int32_t> path;
-    network.router.route_network(static_cast<std::int32_t>(from), static_cast<std::int32_t>(to), phase.flows.size(), bytes, path);
+    network.router.route_network(static_cast<std::int32_t>(first_gpu + from), static_cast<std::int32_t>(first_gpu + to), phase.flows.size(), bytes, path);
     phase.latency_s = std::max(phase.latency_s, path_latency(network.topology, path));
     phase.flows.add(path, bytes);
   }
@@ -217,6 +219,22 @@ MoeTokens draw_tokens(const MoeRouting& routing, std::uint64_t seed) {
   return tokens;
 }
 
+MoeTokens expected_tokens(const MoeRouting& routing) {
+  const auto experts = static_cast<std::int64_t>(routing.loads.size());
+  check_shape(routing.ranks, routing.ranks_per_node, experts);
+  MoeTokens tokens = empty_tokens(routing.ranks, routing.ranks_per_node);
+  const std::int64_t reached = routing.nodes_per_token > 0 ? std::min(routing.nodes_per_token, tokens.nodes) : tokens.nodes;
+  const base::Routing uniform{experts, routing.top_k, tokens.nodes, reached};
+  const auto each = [&](std::int64_t parts) {
+    return static_cast<double>(routing.tokens) * base::expected_parts(uniform, parts) / static_cast<double>(parts);
+  };
+  std::fill(tokens.to_node.begin(), tokens.to_node.end(), each(tokens.nodes));
+  std::fill(tokens.to_rank.begin(), tokens.to_rank.end(), each(tokens.ranks));
+  std::fill(tokens.selections.begin(), tokens.selections.end(),
+            static_cast<double>(routing.tokens * routing.top_k) / static_cast<double>(tokens.ranks));
+  return tokens;
+}
+
 MoeTokens count_tokens(const std::vector<std::vector<std::vector<std::int64_t>>>& experts_of, std::int64_t experts,
                        std::int64_t ranks_per_node) {
   const auto ranks = static_cast<std::int64_t>(experts_of.size());
@@ -243,9 +261,9 @@ double token_bytes(const MoeShape& shape, MoeKernel kernel, MoeStep step) {
 }
 
 MoeTime moe_time(const Topology& topology, RoutePolicy policy, const MoeTokens& tokens, const MoeShape& shape, MoeKernel kernel,
-                 MoeStep step, const MoeParameters& parameters) {
-  if (tokens.ranks > topology.gpus)
-    throw base::Error(fmt::format("a group of {} ranks does not fit {} GPUs", tokens.ranks, topology.gpus), "expert parallelism",
+                 MoeStep step, const MoeParameters& parameters, std::int64_t groups) {
+  if (tokens.ranks * groups > topology.gpus)
+    throw base::Error(fmt::format("{} group(s) of {} ranks do not fit {} GPUs", groups, tokens.ranks, topology.gpus), "expert parallelism",
                       "take fewer ranks or more GPUs");
   if (tokens.nodes > 1 && tokens.ranks_per_node != topology.gpus_per_node)
     throw base::Error(fmt::format("the routing has nodes of {} ranks, the topology of {}", tokens.ranks_per_node, topology.gpus_per_node),
@@ -258,15 +276,18 @@ MoeTime moe_time(const Topology& topology, RoutePolicy policy, const MoeTokens& 
   Network network(topology, policy, efficiency);
   Flows flows{network, {}, step == MoeStep::combine};
   const double bytes = token_bytes(shape, kernel, step);
-  if (normal)
-    normal_flows(flows, tokens, bytes);
-  else
-    low_latency_flows(flows, tokens, bytes, kernel == MoeKernel::low_latency);
+  for (std::int64_t group = 0; group < groups; ++group) {
+    flows.first_gpu = group * tokens.ranks;
+    if (normal)
+      normal_flows(flows, tokens, bytes);
+    else
+      low_latency_flows(flows, tokens, bytes, kernel == MoeKernel::low_latency);
+  }
   MoeTime time;
   flows.phase.latency_s += normal ? parameters.normal_startup_s : parameters.low_latency_startup_s;
   time.transfer = run(network, {flows.phase});
-  const auto ranks = static_cast<double>(tokens.ranks);
-  time.logical_bandwidth = logical_bytes(tokens, kernel) * bytes / ranks / time.transfer.seconds;
+  const auto ranks = static_cast<double>(tokens.ranks * groups);
+  time.logical_bandwidth = logical_bytes(tokens, kernel) * bytes / static_cast<double>(tokens.ranks) / time.transfer.seconds;
   time.rank_nvlink_bytes = time.transfer.tier_bytes[0] / 2.0 / ranks;  // each copy crosses a link out and a link in
   time.rank_nic_bytes = time.transfer.tier_bytes[2] / 2.0 / ranks;
   time.imbalance = imbalance(tokens);

@@ -66,8 +66,12 @@ struct MoeTime {
   double imbalance = 1.0;          // received selections of the fullest rank over the mean
 };
 
-// Rank r is GPU r of the topology. Throws Error if it has fewer GPUs, or nodes of another size.
+// What uniform routing sends on average: no draw, every rank alike. `routing.loads` gives only the number of experts.
+MoeTokens expected_tokens(const MoeRouting& routing);
+
+// `groups` groups of this routing at the same time, one after another on the GPUs: rank r of group g is GPU g ranks + r.
+// Throws Error if the topology has fewer GPUs, or nodes of another size.
 MoeTime moe_time(const Topology& topology, RoutePolicy policy, const MoeTokens& tokens, const MoeShape& shape, MoeKernel kernel,
-                 MoeStep step, const MoeParameters& parameters = {});
+                 MoeStep step, const MoeParameters& parameters = {}, std::int64_t groups = 1);
 
 }  // namespace hourglass::hardware

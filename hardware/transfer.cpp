@@ -7,6 +7,12 @@
 
 namespace hourglass::hardware {
 
+namespace {
+
+constexpr std::size_t most_shown = 8;
+
+}  // namespace
+
 Network::Network(const Topology& built, RoutePolicy policy, TierEfficiency efficiency, std::uint64_t seed)
     : topology(built), router(built, policy, seed) {
   capacity.reserve(built.links.size());
@@ -40,6 +46,16 @@ Transfer run(const Network& network, const std::vector<Phase>& phases) {
     transfer.bottleneck = static_cast<std::int32_t>(l);
     transfer.bottleneck_bytes = bytes[l];
   }
+  for (std::size_t l = 0; l < bytes.size(); ++l) {
+    if (bytes[l] > 0.0 && transfer.seconds > 0.0)
+      transfer.hottest.push_back({static_cast<std::int32_t>(l), bytes[l], bytes[l] / network.capacity[l] / transfer.seconds});
+  }
+  const auto shown = static_cast<std::ptrdiff_t>(std::min(most_shown, transfer.hottest.size()));
+  std::partial_sort(transfer.hottest.begin(), transfer.hottest.begin() + shown, transfer.hottest.end(),
+                    [](const LinkUse& a, const LinkUse& b) {
+                      return a.utilization != b.utilization ? a.utilization > b.utilization : a.link < b.link;
+                    });
+  transfer.hottest.resize(static_cast<std::size_t>(shown));
   if (transfer.seconds > 0.0) transfer.bottleneck_utilization = longest / transfer.seconds;
   return transfer;
 }

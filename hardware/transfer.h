@@ -25,12 +25,18 @@ struct Network {
   Network(const Topology& built, RoutePolicy policy, TierEfficiency efficiency, std::uint64_t seed = 0);
 };
 
+struct LinkUse {
+  std::int32_t link = -1;
+  double bytes = 0.0, utilization = 0.0;  // of its capacity, over the whole transfer
+};
+
 struct Transfer {
   double seconds = 0.0;
   std::array<double, 4> tier_bytes{};    // sent over all links of a tier, by LinkTier; each link crossed counts
   std::int32_t bottleneck = -1;          // the link that needs longest for its bytes
   double bottleneck_bytes = 0.0, bottleneck_utilization = 0.0;
   std::size_t flows = 0;
+  std::vector<LinkUse> hottest;          // fullest first, at most eight
 };
 
 // One set of flows after another, each `repeat` times: a ring's steps, the phases of a hierarchical collective.

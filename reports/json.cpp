@@ -52,6 +52,16 @@ Json step_fields(const sim::Result& result) {
   out["ranks"] = std::move(ranks);
   out["slowest_rank"] = result.slowest_rank;
   out["bubble_ratio"] = result.bubble_ratio;
+  if (!result.network) return out;
+  Json links = Json::array();
+  for (const sim::HotLink& link : result.network->hottest)
+    links.push_back({{"link", link.name}, {"bytes", link.bytes}, {"utilization", link.utilization}});
+  out["network"] = {{"dispatch_factor", result.network->dispatch_factor},
+                    {"combine_factor", result.network->combine_factor},
+                    {"imbalance", result.network->imbalance},
+                    {"dispatch_nic_bytes", result.network->dispatch_nic_bytes},
+                    {"dispatch_nvlink_bytes", result.network->dispatch_nvlink_bytes},
+                    {"hottest_links", std::move(links)}};
   return out;
 }
 

@@ -124,6 +124,22 @@ std::string budget_text(const planner::Budget& budget) {
   return out;
 }
 
+namespace {
+
+std::string network_lines(const sim::ExpertNetwork& n) {
+  std::string out = fmt::format(
+      "  network        dispatch x{:.3f}, combine x{:.3f} of one balanced group alone; fullest GPU x{:.3f} of the mean load\n"
+      "                 a GPU's dispatch: {:.1f} MB over its NIC, {:.1f} MB over NVLink; hottest links:\n",
+      n.dispatch_factor, n.combine_factor, n.imbalance, n.dispatch_nic_bytes / base::mega, n.dispatch_nvlink_bytes / base::mega);
+  for (const sim::HotLink& link : n.hottest) {
+    out += fmt::format("                   {:<40} {:>8.1f} MB  {:>5.1f} % of its time\n", link.name, link.bytes / base::mega,
+                       link.utilization * 100.0);
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string step_text(const sim::Inputs& inputs, const sim::Result& result) {
   const model::Parallelism& p = inputs.plan.parallel;
   std::string out = fmt::format("{} on {} GPUs of cluster {} (costs: profile {})\n", inputs.model.name,
@@ -131,6 +147,7 @@ std::string step_text(const sim::Inputs& inputs, const sim::Result& result) {
   out += fmt::format("  parallelism    tensor {}, context {}, pipeline {}, data {}, expert {}\n", p.tensor, p.context,
                      p.pipeline, p.data, p.expert);
   out += step_lines(result) + memory_line(result) + layers_line(result);
+  if (result.network) out += network_lines(*result.network);
   return out + "\n  seconds of a step and GiB at the peak, by pipeline rank\n" + rank_table(result);
 }
 

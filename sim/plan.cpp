@@ -52,6 +52,16 @@ std::vector<std::int64_t> read_layers_per_stage(Fields& fields) {
   return {};
 }
 
+PlanNetwork read_network(Fields fields) {
+  PlanNetwork network;
+  if (fields.has("routing")) network.routing = hardware::route_policy(fields.choice("routing", hardware::route_policy_names()));
+  if (fields.has("failed")) network.failed = fields.texts("failed");
+  network.expert_skew = fields.number_or("expert_skew", 0.0, 0.0, 5.0);
+  network.seed = fields.integer_or("seed", 1, 0, 1'000'000'000);
+  fields.finish();
+  return network;
+}
+
 Plan read_plan(const base::Json& document, const std::string& file) {
   Fields fields(document, file);
   Plan plan;
@@ -81,6 +91,7 @@ Plan read_plan(const base::Json& document, const std::string& file) {
   plan.mtp = fields.flag_or("mtp", false);
   plan.communication_sms = fields.integer_or("communication_sms", 0, 0, 1000);
   plan.overlap_weight_gradients = fields.flag_or("overlap_weight_gradients", true);
+  if (fields.has("network")) plan.network = read_network(fields.object("network"));
   if (fields.has("stages")) {
     for (Fields& stage : fields.objects("stages")) plan.stages.push_back(read_stage(stage, plan));
   }

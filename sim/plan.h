@@ -9,6 +9,7 @@
 #include "base/provenance.h"
 #include "hardware/cluster.h"
 #include "hardware/profile.h"
+#include "hardware/routing.h"
 #include "model/layers.h"
 #include "model/spec.h"
 
@@ -33,6 +34,14 @@ struct TrainingStage {
   std::optional<BatchRamp> ramp;
 };
 
+// How the all-to-all meets the wires. Without it, groups are balanced and do not disturb each other.
+struct PlanNetwork {
+  hardware::RoutePolicy routing = hardware::RoutePolicy::destination_modulo;
+  std::vector<std::string> failed;  // "plane3", "node7.nic2", ... (hardware/topology.h)
+  double expert_skew = 0.0;         // sigma of log-normal expert loads
+  std::int64_t seed = 1;
+};
+
 struct Plan {
   std::string name;
   std::string model_file, cluster_file, profile_file;  // resolved paths; profile_file "" until the cluster names it
@@ -49,6 +58,7 @@ struct Plan {
   bool mtp = false;
   std::int64_t communication_sms = 0;
   bool overlap_weight_gradients = true;  // a full backward that runs alone computes W while its all-to-all is under way
+  std::optional<PlanNetwork> network;
   std::vector<TrainingStage> stages;
 
   // Micro-batches each pipeline runs in a step.

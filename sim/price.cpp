@@ -1,6 +1,7 @@
 #include "sim/price.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace hourglass::sim {
 
@@ -14,6 +15,7 @@ struct Pricer {
   const Inputs& in;
   const model::OperatorKind& op;
   hardware::Conditions conditions;
+  const ExpertNetwork* network;
 
   MathType math_of(model::Dtype dtype) const {
     if (dtype != model::Dtype::e4m3 && dtype != model::Dtype::e5m2) return MathType::bf16;
@@ -32,7 +34,10 @@ struct Pricer {
     const hardware::MoeTraffic traffic =
         hardware::moe_traffic(a.routing, static_cast<double>(a.tokens), a.token_bytes,
                               group_shape(in, model::Group::expert, a.expert_parallel));
-    return hardware::moe_seconds(in.cluster, in.profile, traffic, direction, in.plan.communication_sms, conditions);
+    const double alone =
+        hardware::moe_seconds(in.cluster, in.profile, traffic, direction, in.plan.communication_sms, conditions);
+    if (network == nullptr) return alone;
+    return alone * (direction == hardware::MoeDirection::dispatch ? network->dispatch_factor : network->combine_factor);
   }
 
   double operator()(const model::Gemm& g) const {
@@ -41,7 +46,9 @@ struct Pricer {
                                   conditions);
   }
   double operator()(const model::GroupedGemm& g) const {
-    const std::int64_t rows = (g.rows + g.groups - 1) / g.groups;
+    // The fullest GPU sets the pace: all wait for it at the combine.
+    const double fullest = network != nullptr ? network->imbalance : 1.0;
+    const auto rows = static_cast<std::int64_t>(std::ceil(fullest * static_cast<double>(g.rows) / static_cast<double>(g.groups)));
     hardware::GemmShape shape{g.groups, rows, g.n, g.k, math_of(g.input), model::bytes_of(g.output), g.accumulate};
     if (g.k_grouped) {
       shape.m = g.m;
@@ -90,8 +97,9 @@ struct Pricer {
 
 }  // namespace
 
-double price(const Inputs& inputs, const model::OperatorKind& op, hardware::Conditions conditions) {
-  return std::visit(Pricer{inputs, op, conditions}, op);
+double price(const Inputs& inputs, const model::OperatorKind& op, hardware::Conditions conditions,
+             const ExpertNetwork* network) {
+  return std::visit(Pricer{inputs, op, conditions, network}, op);
 }
 
 hardware::GroupShape group_shape(const Inputs& inputs, model::Group group, std::int64_t ranks) {

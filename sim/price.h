@@ -3,12 +3,15 @@
 #include "hardware/compute_cost.h"
 #include "hardware/network_cost.h"
 #include "model/operators.h"
+#include "sim/expert_network.h"
 #include "sim/plan.h"
 
 namespace hourglass::sim {
 
 // Seconds of one operator on one GPU of the plan: the only place where an operator meets a GPU.
-double price(const Inputs& inputs, const model::OperatorKind& op, hardware::Conditions conditions);
+// `network`: what shared links and skewed routing do to the all-to-all and the experts, if given.
+double price(const Inputs& inputs, const model::OperatorKind& op, hardware::Conditions conditions,
+             const ExpertNetwork* network = nullptr);
 
 // How many GPUs of a parallel group sit on one node: ranks are laid out tensor first, then context and expert, then
 // data, then pipeline (Megatron-Core's default order tp-cp-ep-dp-pp).

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "sim/expert_network.h"
 #include "sim/memory.h"
 
 namespace hourglass::sim {
@@ -45,6 +47,7 @@ struct Result {
   double memory_capacity_bytes = 0.0;
   std::vector<std::int64_t> layers_per_stage;
   std::size_t tasks = 0;
+  std::optional<ExpertNetwork> network;  // with plan.network
 
   bool fits() const;  // every rank's peak is within the GPU's memory
   double largest_memory_bytes() const;

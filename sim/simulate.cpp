@@ -97,7 +97,9 @@ Result simulate(const Inputs& inputs, StepRecord* record) {
   // The order of work on each pipeline rank.
   const schedules::Schedule schedule = plan_schedule(inputs.plan);
   // What each layer costs, and which layers sit where.
-  const UnitPrices prices(inputs);
+  std::optional<ExpertNetwork> network;
+  if (inputs.plan.network && inputs.plan.parallel.expert > 1) network = expert_network(inputs);
+  const UnitPrices prices(inputs, network ? &*network : nullptr);
   StageLayout layout;
   Lowered lowered;
   Timeline timeline;
@@ -130,6 +132,7 @@ Result simulate(const Inputs& inputs, StepRecord* record) {
     result.ranks.push_back(account_of_rank);
   }
   result.layers_per_stage = layout.layers;
+  result.network = std::move(network);
   summarise(result, inputs);
   return result;
 }

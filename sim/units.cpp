@@ -12,12 +12,13 @@ std::size_t price_index(UnitKind unit, model::Pass pass, bool overlapped) {
   return (static_cast<std::size_t>(unit) * 3 + static_cast<std::size_t>(pass)) * 2 + (overlapped ? 1 : 0);
 }
 
-PricedPart price_part(const Inputs& inputs, const std::vector<model::Operator>& operators, bool overlapped) {
+PricedPart price_part(const Inputs& inputs, const std::vector<model::Operator>& operators, bool overlapped,
+                      const ExpertNetwork* network) {
   const hardware::Conditions conditions{overlapped ? inputs.plan.communication_sms : 0};
   PricedPart part;
   for (const model::Operator& op : operators) {
     const bool communication = model::is_communication(op.kind);
-    const base::Time work = base::time_from_seconds(price(inputs, op.kind, conditions));
+    const base::Time work = base::time_from_seconds(price(inputs, op.kind, conditions, network));
     if (part.empty() || part.back().communication != communication) part.push_back({communication, 0});
     part.back().work += work;
   }
@@ -74,7 +75,7 @@ model::LayerPass unit_operators(const Inputs& inputs, UnitKind unit, model::Pass
   return {};
 }
 
-UnitPrices::UnitPrices(const Inputs& inputs)
+UnitPrices::UnitPrices(const Inputs& inputs, const ExpertNetwork* network)
     : overlap_weight_gradients_(inputs.plan.overlap_weight_gradients), prices_(unit_kinds * 3 * 2) {
   for (std::size_t u = 0; u < unit_kinds; ++u) {
     const auto unit = static_cast<UnitKind>(u);
@@ -89,7 +90,7 @@ UnitPrices::UnitPrices(const Inputs& inputs)
       for (const bool overlapped : {false, true}) {
         PricedPass& priced = prices_[price_index(unit, pass, overlapped)];
         for (std::size_t part = 0; part < priced.size(); ++part)
-          priced[part] = price_part(inputs, operators[part], overlapped);
+          priced[part] = price_part(inputs, operators[part], overlapped, network);
       }
     }
   }

@@ -6,6 +6,7 @@
 
 #include "base/units.h"
 #include "model/counts.h"
+#include "sim/expert_network.h"
 #include "sim/plan.h"
 
 // The units that pipeline stages are made of, and what one pass over each of them costs.
@@ -30,7 +31,8 @@ using PricedPass = std::array<PricedPart, 4>;  // indexed by model::Part
 // Prices of every unit that the model has, pass and condition, computed once.
 class UnitPrices {
  public:
-  explicit UnitPrices(const Inputs& inputs);
+  // `network`: as in price().
+  explicit UnitPrices(const Inputs& inputs, const ExpertNetwork* network = nullptr);
   // `overlapped`: beside communication kernels that hold plan.communication_sms.
   const PricedPass& of(UnitKind unit, model::Pass pass, bool overlapped) const;
 
