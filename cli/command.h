@@ -14,6 +14,7 @@ struct Invocation {
 
 int plan(const Invocation& invocation);
 int simulate(const Invocation& invocation);
+int search(const Invocation& invocation);
 int compare(const Invocation& invocation);
 int schedule(const Invocation& invocation);
 int synthesize(const Invocation& invocation);  // schedule synthesize

@@ -23,6 +23,7 @@ constexpr Command commands[] = {
     {"plan", cli::plan, "GPU-hour budget of a whole training run: stages, days, cost, memory fit, with a range"},
     {"simulate", cli::simulate, "one training step: where each rank's time and memory go"},
     {"compare", cli::compare, "pipeline schedules side by side, on a plan or on abstract costs"},
+    {"search", cli::search, "every legal parallel layout of a plan: the fastest that fits, and why not its neighbours"},
     {"schedule", cli::schedule, "print a pipeline schedule, or check a foreign one"},
     {"model", cli::model, "parameters, FLOPs and KV cache of a Hugging Face config.json"},
     {"validate", cli::validate, "recompute what was published and measured: reported, predicted, error"},

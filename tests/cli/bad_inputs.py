@@ -153,6 +153,11 @@ check("an absent trace", ["import", "kineto", "FOLDER/nowhere.json.gz"], 1, "now
 check("a mapping that is none", ["import", "kineto", "PLAN", "--kernels", "PLAN"], 1, "deepseek-v3.json")
 check("an absent log", ["import", "deepep", "FOLDER/nowhere"], 1, "nowhere")
 
+check("search without a plan", ["search"], 2, "PLAN.json")
+check("search under an unknown schedule", ["search", "PLAN", "--schedules", "dualpip"], 1, "did you mean 'dualpipe'")
+check("headroom of everything", ["search", "PLAN", "--memory-headroom", "1"], 2, "--memory-headroom")
+check("a batch of no number", ["search", "PLAN", "--global-batch", "many"], 2, "many")
+
 # Files.
 check("absent file", ["plan", "FOLDER/nowhere.json"], 1, "nowhere.json")
 check("a folder", ["plan", "FOLDER"], 1, "folder")
