@@ -64,7 +64,7 @@ std::string search_text(const sim::Inputs& inputs, const planner::SearchResult& 
                                         : point.refused);
     neighbours.add(row);
   }
-  return out + neighbours.text() + "\n  " + repeat_command(best.choice, plan_file) + "\n";
+  return out + neighbours.text("  ", true) + "\n  " + repeat_command(best.choice, plan_file) + "\n";
 }
 
 base::Json search_json(const planner::SearchResult& result, const base::Provenance& provenance) {

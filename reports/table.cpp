@@ -10,7 +10,7 @@
 
 namespace hourglass::reports {
 
-std::string Table::text(const std::string& indent) const {
+std::string Table::text(const std::string& indent, bool prose) const {
   std::vector<std::size_t> widths(rows_.front().size(), 0);
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
@@ -19,7 +19,9 @@ std::string Table::text(const std::string& indent) const {
   for (std::size_t r = 0; r < rows_.size(); ++r) {
     std::string line;
     for (std::size_t i = 0; i < rows_[r].size(); ++i) {
-      line += i == 0 ? fmt::format("{:<{}}", rows_[r][i], widths[i]) : fmt::format("  {:>{}}", rows_[r][i], widths[i]);
+      if (i > 0) line += "  ";
+      const bool left = i == 0 || (prose && i + 1 == rows_[r].size());
+      line += left ? fmt::format("{:<{}}", rows_[r][i], widths[i]) : fmt::format("{:>{}}", rows_[r][i], widths[i]);
     }
     line.erase(line.find_last_not_of(' ') + 1);
     out += indent + line + "\n";

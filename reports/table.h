@@ -10,7 +10,8 @@ class Table {
  public:
   explicit Table(std::vector<std::string> heading) : rows_{std::move(heading)} {}
   void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
-  std::string text(const std::string& indent = "  ") const;
+  // `prose`: the last column to the left as well.
+  std::string text(const std::string& indent = "  ", bool prose = false) const;
 
  private:
   std::vector<std::vector<std::string>> rows_;
