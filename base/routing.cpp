@@ -2,9 +2,8 @@
 // E = experts t / g of those groups. A set of x eligible experts is hit with the hypergeometric probability
 //     1 - C(E - x, k) / C(E, k).
 // A part inside a group is eligible with probability t / g. A part over several groups is a piece of the first, c whole
-// groups and a piece of the last; which of them are chosen is hypergeometric again: j of the c and each end or not, with
-// probability C(c, j) C(g - c - 2, t - j - ends) / C(g, t).
-// Limit: real routers are not uniform.
+// groups and a piece of the last; which of them are chosen is hypergeometric again: j of the c and each end or not,
+// with probability C(c, j) C(g - c - 2, t - j - ends) / C(g, t). Limit: real routers are not uniform.
 #include "base/routing.h"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-// 32 concurrent all-to-alls of 64 GPUs on 2048: 129,024 flows, each explicit. The GPUs of a group are 8 neighbouring nodes; every GPU
-// sends straight from its NIC to every other's (inside a node over NVLink) through a multi-rail fat tree.
+// 32 concurrent all-to-alls of 64 GPUs on 2048: 129,024 flows, each explicit. The GPUs of a group are 8 neighbouring
+// nodes; every GPU sends straight from its NIC to every other's (inside a node over NVLink) through a multi-rail fat
+// tree.
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
@@ -62,8 +63,12 @@ void solve(benchmark::State& state, hardware::RoutePolicy policy, double spread)
   state.counters["finish_ms"] = times.seconds * 1e3;
 }
 using hardware::RoutePolicy;
-BENCHMARK_CAPTURE(solve, equal_sizes, RoutePolicy::destination_modulo, 0.0)->Unit(benchmark::kMillisecond)->UseRealTime();
-BENCHMARK_CAPTURE(solve, sizes_20_percent, RoutePolicy::destination_modulo, 0.2)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK_CAPTURE(solve, equal_sizes, RoutePolicy::destination_modulo, 0.0)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(solve, sizes_20_percent, RoutePolicy::destination_modulo, 0.2)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
 BENCHMARK_CAPTURE(solve, sizes_20_percent_ecmp, RoutePolicy::ecmp, 0.2)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 // What it takes to make the 129,024 flows: topology and routes.

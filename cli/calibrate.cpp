@@ -55,7 +55,8 @@ int calibrate(const Invocation& invocation) {
   if (values.count("plot") > 0) write_file(values["plot"].as<std::string>(), reports::residual_svg(fit));
   base::Provenance provenance;
   provenance.argv = invocation.argv;
-  write_out(format == "json" ? reports::calibration_json(fit, provenance).dump(2) + "\n" : reports::calibration_text(fit));
+  write_out(format == "json" ? reports::calibration_json(fit, provenance).dump(2) + "\n"
+                             : reports::calibration_text(fit));
   return 0;
 }
 

@@ -22,6 +22,8 @@ int model(const Invocation& invocation);
 int calibrate(const Invocation& invocation);
 int validate(const Invocation& invocation);
 int import_measurements(const Invocation& invocation);
+int collective(const Invocation& invocation);
+int topology(const Invocation& invocation);
 
 struct Usage {
   std::string synopsis;  // "hourglass plan PLAN.json [options]"

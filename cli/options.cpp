@@ -1,12 +1,11 @@
 #include <fmt/format.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
-
-#include <zlib.h>
 
 #include "base/error.h"
 #include "cli/command.h"

@@ -15,8 +15,9 @@ int search(const Invocation& invocation) {
   po::options_description options("options");
   options.add_options()("schedules", po::value<std::string>()->value_name("A,B,C"),
                         "which to try; 'all' for every one (default: the plan's)")(
-      "memory-headroom", po::value<double>()->value_name("SHARE"), "leave this share of a GPU's memory free (default 0)")(
-      "global-batch", po::value<std::int64_t>()->value_name("N"), "sequences a step, in place of the plan's");
+      "memory-headroom", po::value<double>()->value_name("SHARE"),
+      "leave this share of a GPU's memory free (default 0)")("global-batch", po::value<std::int64_t>()->value_name("N"),
+                                                             "sequences a step, in place of the plan's");
   add_format(options, "text (default) or json");
   add_overrides(options);
   po::variables_map values;

@@ -58,10 +58,9 @@ int validate(const Invocation& invocation) {
   options.add_options()("runs", po::value<std::string>()->value_name("FILE"), "instead: measured training runs");
   add_format(options, "text (default) or json");
   po::variables_map values;
-  const Usage usage = {
-      "hourglass validate [--runs FILE | --samples FILE... --profile PROFILE.json] [options]",
-      "Recomputes what was published and measured, and prints reported, predicted and error.",
-      {}};
+  const Usage usage = {"hourglass validate [--runs FILE | --samples FILE... --profile PROFILE.json] [options]",
+                       "Recomputes what was published and measured, and prints reported, predicted and error.",
+                       {}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = format_of(values, {"text", "json"});
   // In the folder where the command is called, else where it was built.

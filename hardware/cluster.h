@@ -18,11 +18,11 @@ enum class FabricKind : std::uint8_t { multi_plane, multi_rail, three_layer };
 struct Fabric {
   FabricKind kind = FabricKind::three_layer;
   std::int64_t switch_ports = 64;
-  double oversubscription = 1.0;      // ports down : ports up at a leaf
-  double pcie_bandwidth = 64e9;       // GPU to NIC, one direction: PCIe 5.0 x16, 32 GT/s x 16 lanes
+  double oversubscription = 1.0;        // ports down : ports up at a leaf
+  double pcie_bandwidth = 64e9;         // GPU to NIC, one direction: PCIe 5.0 x16, 32 GT/s x 16 lanes
   double endpoint_latency_s = 2.35e-6;  // both ends of a message together, without switches
-  double hop_latency_s = 0.45e-6;     // a switch
-  double nvlink_latency_s = 3.33e-6;  // GPU to GPU inside a node
+  double hop_latency_s = 0.45e-6;       // a switch
+  double nvlink_latency_s = 3.33e-6;    // GPU to GPU inside a node
   double switch_usd = 21533.0, link_usd = 2425.0, endpoint_usd = 956.0;
 };
 
@@ -42,7 +42,7 @@ struct Cluster {
   std::int64_t gpus = 0;            // how many there are; a plan may use fewer
   double price_per_gpu_hour = 0.0;  // USD
   Fabric fabric;
-  std::string profile;              // the profile measured on this GPU, a name under configs/profiles
+  std::string profile;  // the profile measured on this GPU, a name under configs/profiles
 };
 
 // `document` is a parsed configs/clusters/*.json; `file` is named in errors.

@@ -1,17 +1,20 @@
 // Collectives as flows (B bytes, n ranks, g GPUs a node, N nodes).
 //
-//   ring: all-gather and reduce-scatter take n-1 steps in which every rank sends B/n to its right neighbour, all-reduce both
-//       (Thakur et al. 2005). NCCL runs one ring for each NIC at once, each with its part of B: ring c enters node k at GPU
-//       (c-k) mod g and leaves it by the GPU before, which is on the rail where it enters the next node. All steps are alike:
-//       one phase, repeated.
+//   ring: all-gather and reduce-scatter take n-1 steps in which every rank sends B/n to its right neighbour, all-reduce
+//   both
+//       (Thakur et al. 2005). NCCL runs one ring for each NIC at once, each with its part of B: ring c enters node k at
+//       GPU (c-k) mod g and leaves it by the GPU before, which is on the rail where it enters the next node. All steps
+//       are alike: one phase, repeated.
 //   all-to-all: every rank sends B/n to every other, all at once; between rails over NVLink first (PXN).
-//   hierarchical: reduce-scatter inside the nodes (each GPU sends B/g to each other), the collective along each rail on the
+//   hierarchical: reduce-scatter inside the nodes (each GPU sends B/g to each other), the collective along each rail on
+//   the
 //       B/g that its GPU now holds, all-gather inside the nodes; all-gather and reduce-scatter do the halves they need.
-//       All-to-all sends everything for rail i to the node's GPU i first, then along the rails in messages g times as large.
+//       All-to-all sends everything for rail i to the node's GPU i first, then along the rails in messages g times as
+//       large.
 //   send/recv: one flow.
 //
-// Bus bandwidth (as nccl-tests defines it) = B/t x 2(n-1)/n for all-reduce, (n-1)/n for the others with all ranks, 1 for send/recv.
-// Not modelled: reduction in switches (SHARP, NVLS), trees, the choice of protocol for small sizes.
+// Bus bandwidth (as nccl-tests defines it) = B/t x 2(n-1)/n for all-reduce, (n-1)/n for the others with all ranks, 1
+// for send/recv. Not modelled: reduction in switches (SHARP, NVLS), trees, the choice of protocol for small sizes.
 #include "hardware/collectives.h"
 
 #include <fmt/format.h>
@@ -28,7 +31,9 @@ struct Group {
   double bytes;
   std::vector<Phase> phases;
 
-  void add(Phase& phase, std::int32_t from, std::int32_t to, double size) { add_flow(network, phase, from, to, Via::rail, size); }
+  void add(Phase& phase, std::int32_t from, std::int32_t to, double size) {
+    add_flow(network, phase, from, to, Via::rail, size);
+  }
 
   // One ring for each GPU of a node, or one if the group lies in a node.
   void ring(double steps) {
@@ -66,7 +71,8 @@ struct Group {
   void all_to_all(bool rails_only, double size) {
     Phase phase;
     for (std::int32_t a = 0; a < ranks; ++a) {
-      for (std::int32_t b = rails_only ? a % per_node : 0; b < ranks; b += rails_only ? per_node : 1) add(phase, a, b, size);
+      for (std::int32_t b = rails_only ? a % per_node : 0; b < ranks; b += rails_only ? per_node : 1)
+        add(phase, a, b, size);
     }
     phases.push_back(std::move(phase));
   }
@@ -75,10 +81,13 @@ struct Group {
 void flat(Group& group, CollectiveKind kind) {
   const double n = group.ranks;
   switch (kind) {
-    case CollectiveKind::all_reduce: return group.ring(2.0 * (n - 1.0));
+    case CollectiveKind::all_reduce:
+      return group.ring(2.0 * (n - 1.0));
     case CollectiveKind::all_gather:
-    case CollectiveKind::reduce_scatter: return group.ring(n - 1.0);
-    case CollectiveKind::all_to_all: return group.all_to_all(false, group.bytes / n);
+    case CollectiveKind::reduce_scatter:
+      return group.ring(n - 1.0);
+    case CollectiveKind::all_to_all:
+      return group.all_to_all(false, group.bytes / n);
     case CollectiveKind::send_recv: {
       Phase phase;
       group.add(phase, 0, group.ranks - 1, group.bytes);
@@ -103,7 +112,8 @@ void hierarchical(Group& group, CollectiveKind kind) {
     case CollectiveKind::all_to_all:
       group.inside(part);
       return group.all_to_all(true, part / nodes);
-    case CollectiveKind::send_recv: return flat(group, kind);
+    case CollectiveKind::send_recv:
+      return flat(group, kind);
   }
 }
 
@@ -113,9 +123,12 @@ double bus_factor(CollectiveKind kind, double ranks) {
 }
 
 void check(const Topology& topology, CollectiveAlgorithm algorithm, std::int64_t ranks, double bytes) {
-  const auto refuse = [](const std::string& what, const std::string& fix) { throw base::Error(what, "collective", fix); };
+  const auto refuse = [](const std::string& what, const std::string& fix) {
+    throw base::Error(what, "collective", fix);
+  };
   if (ranks > topology.gpus)
-    refuse(fmt::format("a group of {} GPUs does not fit the {} there are", ranks, topology.gpus), "take a smaller group or a larger cluster");
+    refuse(fmt::format("a group of {} GPUs does not fit the {} there are", ranks, topology.gpus),
+           "take a smaller group or a larger cluster");
   if (ranks < 2) refuse(fmt::format("a group of {} has nobody to send to", ranks), "take at least 2 GPUs");
   if (!(bytes > 0.0)) refuse(fmt::format("{} bytes cannot be sent", bytes), "give a positive number of bytes");
   const bool whole = ranks <= topology.gpus_per_node || ranks % topology.gpus_per_node == 0;
@@ -126,14 +139,17 @@ void check(const Topology& topology, CollectiveAlgorithm algorithm, std::int64_t
 
 }  // namespace
 
-std::vector<std::string> collective_names() { return {"all-reduce", "all-gather", "reduce-scatter", "all-to-all", "send-recv"}; }
+std::vector<std::string> collective_names() {
+  return {"all-reduce", "all-gather", "reduce-scatter", "all-to-all", "send-recv"};
+}
 
 CollectiveKind collective_kind(const std::string& name) {
   const std::vector<std::string> names = collective_names();
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (names[i] == name) return static_cast<CollectiveKind>(i);
   }
-  throw base::UsageError(fmt::format("unknown collective '{}'", base::printable(name)), "hourglass collective", base::suggestion(name, names));
+  throw base::UsageError(fmt::format("unknown collective '{}'", base::printable(name)), "hourglass collective",
+                         base::suggestion(name, names));
 }
 
 CollectiveTime collective_time(Network& network, CollectiveKind kind, CollectiveAlgorithm algorithm, std::int64_t ranks,

@@ -7,8 +7,8 @@
 //     e(a, b) = e0 / (1 + h (1/a + 1/b))
 // where P/S0 is the peak of one SM, e0 the main-loop efficiency, and h the price of loading operands: a small tile
 // loads more bytes a FLOP, and cannot hide the latency of a step of k. The epilogue stores the tile and does not
-// shrink with k: that is why k = 512 is slow. The tile is the one that costs least, as library heuristics choose it (DeepGEMM's sm90
-// heuristics enumerate the same candidates). HBM bounds from below: each operand and the result once.
+// shrink with k: that is why k = 512 is slow. The tile is the one that costs least, as library heuristics choose it
+// (DeepGEMM's sm90 heuristics enumerate the same candidates). HBM bounds from below: each operand and the result once.
 //
 // Attention. FLOPs that are computed over an achieved rate; rows shorter than h do not amortise their start
 // (FlashAttention-3, arXiv 2407.08608, shows the same shape of curve).
@@ -56,7 +56,8 @@ double best_tiling_seconds(const GemmShape& shape, const GemmClass& kernel, doub
           flops_per_sm * kernel.main_loop_efficiency / (1.0 + kernel.operand_elements * (1.0 / height + 1.0 / width));
       const double main_loop =
           std::max(2.0 * height * width * k / rate, k / static_cast<double>(k_step) * kernel.k_step_s);
-      best = std::min(best, static_cast<double>(waves) * (main_loop + kernel.tile_overhead_s * height * width / (128.0 * 128.0)));
+      best = std::min(
+          best, static_cast<double>(waves) * (main_loop + kernel.tile_overhead_s * height * width / (128.0 * 128.0)));
     }
   }
   return best;

@@ -116,8 +116,15 @@ void read_infersim_grouped(const Row& row, Samples& out) {
 void read_prefill(const Row& row, Samples& out) {
   const double length = row.number("seq_len");
   out.push_back(sample_of("attention", "bf16", row.number("latency_us"),
-                          {{"batch", 1}, {"q_length", length}, {"kv_length", length}, {"heads", 128}, {"kv_heads", 128},
-                           {"qk_dim", 192}, {"v_dim", 128}, {"causal", 1}, {"backward", 0}}));
+                          {{"batch", 1},
+                           {"q_length", length},
+                           {"kv_length", length},
+                           {"heads", 128},
+                           {"kv_heads", 128},
+                           {"qk_dim", 192},
+                           {"v_dim", 128},
+                           {"causal", 1},
+                           {"backward", 0}}));
 }
 
 // DeepEP's tests: a group is a node, of which a token uses four at most.
@@ -145,8 +152,8 @@ void read_deepep(const Row& row, Samples& out, bool low_latency) {
 
 struct Table {
   const char* name;
-  std::vector<const char*> columns;                 // it has all of these
-  std::function<void(const Row&, Samples&)> read;   // empty: refused
+  std::vector<const char*> columns;                // it has all of these
+  std::function<void(const Row&, Samples&)> read;  // empty: refused
 };
 
 const std::vector<Table>& tables() {

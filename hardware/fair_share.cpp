@@ -2,24 +2,25 @@
 //
 // Links l have capacity C_l; flow f has a path P_f of links and a rate r_f. Rates are feasible when on every link
 //     sum over f through l of r_f <= C_l.
-// They are max-min fair when no rate can grow without making an equal or smaller one smaller. Equivalently (Bertsekas and
-// Gallager, Data Networks, section 6.5.2) every flow has a bottleneck: a link on its path that is full and on which no
-// other flow is faster. Exactly one such vector of rates exists, and progressive filling finds it: all rates rise
+// They are max-min fair when no rate can grow without making an equal or smaller one smaller. Equivalently (Bertsekas
+// and Gallager, Data Networks, section 6.5.2) every flow has a bottleneck: a link on its path that is full and on which
+// no other flow is faster. Exactly one such vector of rates exists, and progressive filling finds it: all rates rise
 // together; when a link fills up, the flows on it stop; the rest rise on.
 //
 //     example, capacity 1 each:   f0: a b     f1: a     f2: b,  f3: b
 //     b fills first, at 1/3 each for f0, f2, f3; then a gives f1 what f0 leaves: 2/3.
 //
-// A flow with a count m stands for m flows of the same path and size: same links, so same rate by symmetry (the solution is
-// unique), same end. It loads its links with m r_f and takes m places in the sharing: exact, not an approximation.
-// A path that crosses a link twice loads it twice.
+// A flow with a count m stands for m flows of the same path and size: same links, so same rate by symmetry (the
+// solution is unique), same end. It loads its links with m r_f and takes m places in the sharing: exact, not an
+// approximation. A path that crosses a link twice loads it twice.
 //
-// What is assumed: TCP-like transients, packet sizes, and InfiniBand's congestion control are not modelled; a flow takes
-// its fair rate at once. This is the fluid limit that SimGrid's models share (Casanova et al. 2014).
+// What is assumed: TCP-like transients, packet sizes, and InfiniBand's congestion control are not modelled; a flow
+// takes its fair rate at once. This is the fluid limit that SimGrid's models share (Casanova et al. 2014).
 //
 // Speed, without changing any result (flow_system.cpp says how rates are kept):
 //   components: flows that share no link, directly or through others, are problems of their own;
-//   dominated links: when all flows of link l also cross one link l' of no more capacity, l is never the narrower one, and
+//   dominated links: when all flows of link l also cross one link l' of no more capacity, l is never the narrower one,
+//   and
 //       is left out: sum over l <= sum over l' <= C_l' <= C_l. PCIe behind a NIC goes this way.
 #include "hardware/fair_share.h"
 
@@ -87,7 +88,8 @@ std::vector<Component> components_of(const std::vector<double>& capacity, const 
     Component& component = components[static_cast<std::size_t>(id)];
     component.flows.push_back(static_cast<std::int32_t>(f));
     const auto head = static_cast<std::size_t>(component.flows.front());
-    component.varied = component.varied || flows.bytes[f] != flows.bytes[head] || flows.start_s[f] != flows.start_s[head];
+    component.varied =
+        component.varied || flows.bytes[f] != flows.bytes[head] || flows.start_s[f] != flows.start_s[head];
     for (const std::int32_t link : links) {
       std::int32_t& number = local[static_cast<std::size_t>(link)];
       if (number < 0) {
@@ -130,8 +132,8 @@ std::vector<bool> dominated_links(const Component& component, const FlowSet& flo
   return dominated;
 }
 
-void simulate_component(const Component& component, const FlowSet& flows, double precision, FlowTimes& times, std::int64_t& solves,
-                        double& refilled) {
+void simulate_component(const Component& component, const FlowSet& flows, double precision, FlowTimes& times,
+                        std::int64_t& solves, double& refilled) {
   const std::vector<bool> dominated =
       component.varied ? dominated_links(component, flows) : std::vector<bool>(component.capacity.size(), false);
   std::vector<std::int32_t> order(component.flows.size());
@@ -142,7 +144,8 @@ void simulate_component(const Component& component, const FlowSet& flows, double
   const auto start = [&](std::int32_t i) {
     return flows.start_s[static_cast<std::size_t>(component.flows[static_cast<std::size_t>(i)])];
   };
-  if (component.varied) std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return start(a) < start(b); });
+  if (component.varied)
+    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return start(a) < start(b); });
   FlowSystem system(component.capacity, precision);
   std::vector<std::int32_t> links, finished;
   std::size_t joined = 0;
@@ -153,7 +156,8 @@ void simulate_component(const Component& component, const FlowSet& flows, double
     finished.clear();
     system.advance(std::min(arrival, ends), finished);
     for (const std::int32_t id : finished)
-      times.finish_s[static_cast<std::size_t>(component.flows[static_cast<std::size_t>(order[static_cast<std::size_t>(id)])])] = system.now();
+      times.finish_s[static_cast<std::size_t>(
+          component.flows[static_cast<std::size_t>(order[static_cast<std::size_t>(id)])])] = system.now();
     for (; joined < order.size() && start(order[joined]) <= system.now(); ++joined) {
       const auto i = static_cast<std::size_t>(order[joined]);
       links.clear();
@@ -183,14 +187,17 @@ void check_flows(const std::vector<double>& capacity, const FlowSet& flows) {
     throw base::Error(what, fmt::format("flow {}", flow), "correct the flow or the topology");
   };
   for (std::size_t f = 0; f < flows.size(); ++f) {
-    if (!(flows.bytes[f] >= 0.0) || std::isinf(flows.bytes[f])) refuse(f, fmt::format("{} bytes cannot be sent", flows.bytes[f]));
+    if (!(flows.bytes[f] >= 0.0) || std::isinf(flows.bytes[f]))
+      refuse(f, fmt::format("{} bytes cannot be sent", flows.bytes[f]));
     if (!(flows.start_s[f] >= 0.0) || std::isinf(flows.start_s[f])) refuse(f, "its start is not a time");
     if (!(flows.count[f] >= 1.0) || flows.count[f] != std::floor(flows.count[f]) || flows.count[f] > 1e15)
       refuse(f, fmt::format("{} flows is not a whole number of them", flows.count[f]));
     for (const std::int32_t link : flows.links(f)) {
-      if (link < 0 || static_cast<std::size_t>(link) >= capacity.size()) refuse(f, fmt::format("there is no link {}", link));
+      if (link < 0 || static_cast<std::size_t>(link) >= capacity.size())
+        refuse(f, fmt::format("there is no link {}", link));
       const double bandwidth = capacity[static_cast<std::size_t>(link)];
-      if (!(bandwidth > 0.0) || std::isinf(bandwidth)) refuse(f, fmt::format("link {} has a bandwidth of {}", link, bandwidth));
+      if (!(bandwidth > 0.0) || std::isinf(bandwidth))
+        refuse(f, fmt::format("link {} has a bandwidth of {}", link, bandwidth));
     }
   }
 }
@@ -212,7 +219,8 @@ std::vector<double> max_min_rates_reference(const std::vector<double>& capacity,
   while (true) {
     std::vector<double> crossing(capacity.size(), 0.0);
     for (std::size_t f = 0; f < flows.size(); ++f) {
-      for (const std::int32_t l : flows.links(f)) crossing[static_cast<std::size_t>(l)] += rising[f] ? flows.count[f] : 0.0;
+      for (const std::int32_t l : flows.links(f))
+        crossing[static_cast<std::size_t>(l)] += rising[f] ? flows.count[f] : 0.0;
     }
     // How far all can still rise together, and which link stops them.
     double step = infinite;

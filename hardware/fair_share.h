@@ -8,7 +8,8 @@
 // Flows that share links max-min fairly; fair_share.cpp states the mathematics.
 namespace hourglass::hardware {
 
-// Flows in compressed rows: flow f crosses links path[first[f]] .. path[first[f+1]-1]. `count` identical flows travel as one.
+// Flows in compressed rows: flow f crosses links path[first[f]] .. path[first[f+1]-1]. `count` identical flows travel
+// as one.
 struct FlowSet {
   std::vector<std::int64_t> first = {0};
   std::vector<std::int32_t> path;
@@ -33,14 +34,14 @@ std::vector<double> max_min_rates_reference(const std::vector<double>& capacity,
 
 struct FlowTimes {
   std::vector<double> finish_s;
-  double seconds = 0.0;        // of the last
+  double seconds = 0.0;         // of the last
   std::int64_t components = 0;  // parts that share no link
   std::int64_t solves = 0;      // re-ratings
   double refilled = 0.0;        // flows re-filled, over all re-ratings
 };
 
-// Every flow from its start to its end, re-rated whenever one joins or leaves. Components run on up to `threads` threads
-// (0: as many as cores); the result does not depend on how many.
+// Every flow from its start to its end, re-rated whenever one joins or leaves. Components run on up to `threads`
+// threads (0: as many as cores); the result does not depend on how many.
 FlowTimes simulate_flows(const std::vector<double>& capacity, const FlowSet& flows, double precision = 1e-9,
                          unsigned threads = 0);
 // The same with every re-rating from nothing.

@@ -377,8 +377,7 @@ double predict_seconds(const Cluster& cluster, const Profile& profile, const Sam
   const auto count = [&](const char* key) { return static_cast<std::int64_t>(s.at(key)); };
   const Conditions conditions{s.beside.empty() || s.sms == 0 ? 0 : cluster.sms - s.sms};
   if (s.op == "gemm" || s.op == "grouped_gemm") {
-    GemmShape shape{s.op == "gemm" ? 1 : count("groups"),       count("m"), count("n"), count("k"),
-                    math_of(s), 2.0,        false};
+    GemmShape shape{s.op == "gemm" ? 1 : count("groups"), count("m"), count("n"), count("k"), math_of(s), 2.0, false};
     shape.weight_gradient = s.name.find("wgrad") != std::string::npos;
     return gemm_seconds(cluster, profile, shape, conditions) + call_seconds(profile, s);
   }
@@ -419,7 +418,8 @@ ErrorSummary summarise_errors(std::vector<double> errors) {
   if (errors.empty()) return summary;
   std::sort(errors.begin(), errors.end());
   summary.bias = errors[errors.size() / 2];
-  summary.quantiles = {errors[errors.size() / 10], summary.bias, errors[std::min(errors.size() - 1, errors.size() * 9 / 10)]};
+  summary.quantiles = {errors[errors.size() / 10], summary.bias,
+                       errors[std::min(errors.size() - 1, errors.size() * 9 / 10)]};
   for (double& e : errors) e = std::abs(e);
   std::sort(errors.begin(), errors.end());
   summary.median = errors[errors.size() / 2];

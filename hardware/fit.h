@@ -23,7 +23,7 @@ struct ErrorSummary {
   double p90 = 0.0;
   double worst = 0.0;
   std::array<double, 3> quantiles = {};  // signed, at 10, 50 and 90 %
-  double bias = 0.0;  // median of predicted / measured - 1
+  double bias = 0.0;                     // median of predicted / measured - 1
 };
 ErrorSummary summarise_errors(std::vector<double> relative_errors);  // signed errors in
 

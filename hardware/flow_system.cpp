@@ -4,26 +4,28 @@
 // (fair_share.cpp). All flows with the same bottleneck l, its members, have the same rate, so a rate belongs to a link:
 // level(l), and rate(f) = level(b(f)).
 //
-// When flows leave or join, filling is taken up again in the middle. All flows are frozen at their rates; a level rises from
-// the lowest rate that may change, and flows thaw only where the bottleneck condition breaks at that level:
+// When flows leave or join, filling is taken up again in the middle. All flows are frozen at their rates; a level rises
+// from the lowest rate that may change, and flows thaw only where the bottleneck condition breaks at that level:
 //   joining: a flow that joins is thawed from the start (waits for its rate);
-//   check:   when the level reaches level(l) of a link whose traffic changed, and l has room for its members to go faster, they
+//   check:   when the level reaches level(l) of a link whose traffic changed, and l has room for its members to go
+//   faster, they
 //            thaw there;
-//   limit:   when the level reaches the rate at which l would fill up with its waiting flows, but frozen ones on l are faster,
+//   limit:   when the level reaches the rate at which l would fill up with its waiting flows, but frozen ones on l are
+//   faster,
 //            those thaw first (they must share); when none is, the waiting flows stop, limited by l.
-// A thawed flow gives its old rate back to all its links and waits on them. Since it was no slower than the level, no link's fill
-// rate falls below the level: the level only rises, and each flow is treated at most once. A link whose members are
-// slower than the level cannot be touched any more: what thaws is faster than the level, and on that link nothing is
-// faster than its members. At the end every flow meets the condition, and the condition has exactly one solution: the same
-// rates as filling from nothing. What thaws is what really changes (and some ties).
+// A thawed flow gives its old rate back to all its links and waits on them. Since it was no slower than the level, no
+// link's fill rate falls below the level: the level only rises, and each flow is treated at most once. A link whose
+// members are slower than the level cannot be touched any more: what thaws is faster than the level, and on that link
+// nothing is faster than its members. At the end every flow meets the condition, and the condition has exactly one
+// solution: the same rates as filling from nothing. What thaws is what really changes (and some ties).
 //
-// Time. Each link keeps a clock: bytes one of its members has sent so far. A member that joins at clock c with r bytes to go
-// ends at clock c + r whatever the level does in between, so a change of level touches no flow; a flow is touched
-// only when its bottleneck changes. A link's next end is now + (least finish - clock) / level; the links' next ends form a queue
-// in which outdated entries are known by their version.
+// Time. Each link keeps a clock: bytes one of its members has sent so far. A member that joins at clock c with r bytes
+// to go ends at clock c + r whatever the level does in between, so a change of level touches no flow; a flow is touched
+// only when its bottleneck changes. A link's next end is now + (least finish - clock) / level; the links' next ends
+// form a queue in which outdated entries are known by their version.
 //
-// Rounding. Rates are compared within 1e-9 of themselves. A flow that joins closed members within that takes exactly their
-// level, and loads count exactly what the levels say, so errors do not add up.
+// Rounding. Rates are compared within 1e-9 of themselves. A flow that joins closed members within that takes exactly
+// their level, and loads count exactly what the levels say, so errors do not add up.
 #include "hardware/flow_system.h"
 
 #include <algorithm>
@@ -33,7 +35,7 @@ namespace hourglass::hardware {
 
 namespace {
 
-constexpr double same_time = 1e-11;     // ends that count as one, relative
+constexpr double same_time = 1e-11;  // ends that count as one, relative
 constexpr double never = std::numeric_limits<double>::infinity();
 constexpr auto at(std::int32_t index) { return static_cast<std::size_t>(index); }
 
@@ -98,7 +100,8 @@ void FlowSystem::thaw(std::int32_t id) {
   if (flow.bottleneck >= 0) ++links_[at(flow.bottleneck)].thawed;
 }
 
-// Puts links where they now stand as limits. An entry that is too low is corrected when it comes up; one too high never is.
+// Puts links where they now stand as limits. An entry that is too low is corrected when it comes up; one too high never
+// is.
 void FlowSystem::push_changed() {
   for (const std::int32_t l : changed_) {
     LinkState& link = links_[at(l)];

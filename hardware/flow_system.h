@@ -7,8 +7,8 @@
 
 namespace hourglass::hardware {
 
-// Links and the flows on them now. Flows join at any time and leave when their bytes are through; rates are max-min fair and
-// re-filled only where the set of flows changed (flow_system.cpp).
+// Links and the flows on them now. Flows join at any time and leave when their bytes are through; rates are max-min
+// fair and re-filled only where the set of flows changed (flow_system.cpp).
 //   Use: add...; t = next(); advance(t, finished); add...; t = next(); ...
 class FlowSystem {
  public:
@@ -21,8 +21,8 @@ class FlowSystem {
   double next();
   // Moves to `time`, not after next(). Appends what ends then (within 1e-11 of it) to `finished`.
   void advance(double time, std::vector<std::int32_t>& finished);
-  double rate(std::int32_t flow);       // bytes/s of each of the count
-  double remaining(std::int32_t flow);  // bytes
+  double rate(std::int32_t flow);              // bytes/s of each of the count
+  double remaining(std::int32_t flow);         // bytes
   std::int32_t bottleneck(std::int32_t flow);  // the link that sets its rate; -1 once ended
   double now() const { return now_; }
   std::int64_t solves() const { return solves_; }
@@ -62,10 +62,10 @@ class FlowSystem {
     bool dirty = false, touched = false, changed = false;
     bool kept = false;  // some members stayed as they were
     // Of the re-rating under way:
-    std::int32_t thawed = 0;            // members that are filled anew
-    double rest = 0.0, waiting = 0.0;   // what is left, and for how many
-    double key = 0.0;                   // where it stands in the heap as a limit; infinite: nowhere
-    double share = -1.0;                // rate of those it limits now
+    std::int32_t thawed = 0;           // members that are filled anew
+    double rest = 0.0, waiting = 0.0;  // what is left, and for how many
+    double key = 0.0;                  // where it stands in the heap as a limit; infinite: nowhere
+    double share = -1.0;               // rate of those it limits now
     std::vector<std::int32_t> flows;
     std::vector<Due> due;
   };

@@ -1,20 +1,21 @@
 // The prints of DeepEP's tests.
 //
-//   [tuning] Best dispatch (FP8): SMs 24, NVL chunk 20, RDMA chunk 16: 30 + 1234 us, 43.21 GB/s (RDMA), 140.00 GB/s (NVL)
-//   [tuning] Best combine: SMs 24, NVL chunk 4, 158.00 GB/s (NVL), t: 560.10 us
-//   [rank 0] Dispatch bandwidth: 39.10 GB/s, avg_t=192.00 us | Combine bandwidth: 40.00 GB/s, avg_t=360.00 us
-//   * EP:   0/64 | dispatch: 43 GB/s (SO), 158 GB/s (SU), 812.345 us, 123 bytes | copy: 900 GB/s, 55.1 us  (V2, elastic)
+//   [tuning] Best dispatch (FP8): SMs 24, NVL chunk 20, RDMA chunk 16: 30 + 1234 us, 43.21 GB/s (RDMA), 140.00 GB/s
+//   (NVL) [tuning] Best combine: SMs 24, NVL chunk 4, 158.00 GB/s (NVL), t: 560.10 us [rank 0] Dispatch
+//   bandwidth: 39.10 GB/s, avg_t=192.00 us | Combine bandwidth: 40.00 GB/s, avg_t=360.00 us
+//   * EP:   0/64 | dispatch: 43 GB/s (SO), 158 GB/s (SU), 812.345 us, 123 bytes | copy: 900 GB/s, 55.1 us  (V2,
+//   elastic)
 //
 // "30 + 1234 us" is notify plus transfer: the transfer is taken, because notify waits for peers (network_cost models
 // that as skew). "copy" is a local pass and no communication. Only "Best" lines are read; the tuning lines before them
 // are chatter.
 //
 // Where a line prints a rate only, the time follows from the logical bytes by which DeepEP defines the rate (its
-// tests): over RDMA one copy for each (token, node) pair, the local node included; over NVLink one for each (token, rank)
-// pair; low latency one for each selection. Pairs are those expected of uniform routing; as in the tests, a group is a
-// node, of which a token uses four at most. Low-latency lines are taken for the kernels that use NVLink inside a node
-// (since June 2025). Bytes of a token: BF16 two a value; FP8 one and a 4-byte scale for each 128; low latency 16 bytes of
-// header besides.
+// tests): over RDMA one copy for each (token, node) pair, the local node included; over NVLink one for each (token,
+// rank) pair; low latency one for each selection. Pairs are those expected of uniform routing; as in the tests, a group
+// is a node, of which a token uses four at most. Low-latency lines are taken for the kernels that use NVLink inside a
+// node (since June 2025). Bytes of a token: BF16 two a value; FP8 one and a 4-byte scale for each 128; low latency 16
+// bytes of header besides.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -72,7 +73,8 @@ double token_bytes(const Reading& r, double hidden) {
   return hidden + hidden / 128.0 * 4.0 + (r.low_latency ? 16.0 : 0.0);
 }
 
-// What the tests count as one token's copies: selections; (token, node) pairs, its own node included; or distinct ranks.
+// What the tests count as one token's copies: selections; (token, node) pairs, its own node included; or distinct
+// ranks.
 double copies(const Reading& r, const Sample& s) {
   if (r.low_latency) return s.at("top_k");
   const auto count = [&](const char* key) { return static_cast<std::int64_t>(s.at(key)); };

@@ -3,17 +3,19 @@
 #include <cstdint>
 #include <vector>
 
+#include "hardware/profile.h"
 #include "hardware/transfer.h"
 
 // MoE dispatch and combine as flows, from who sends how many tokens to whom.
 namespace hourglass::hardware {
 
-// Which experts tokens use, to draw a traffic matrix from. Experts lie in order on the ranks, `experts` / `ranks` on each.
+// Which experts tokens use, to draw a traffic matrix from. Experts lie in order on the ranks, `experts` / `ranks` on
+// each.
 struct MoeRouting {
   std::int64_t ranks = 0, ranks_per_node = 8;
-  std::int64_t tokens = 4096;  // a rank
+  std::int64_t tokens = 4096;                   // a rank
   std::int64_t top_k = 8, nodes_per_token = 4;  // 0: any number of nodes
-  std::vector<double> loads;   // relative popularity, by expert
+  std::vector<double> loads;                    // relative popularity, by expert
 };
 
 std::vector<double> uniform_loads(std::int64_t experts);
@@ -30,8 +32,8 @@ struct MoeTokens {
 // Throws Error: ranks that do not divide the experts, or nodes the ranks; fewer experts than top_k; negative loads.
 MoeTokens draw_tokens(const MoeRouting& routing, std::uint64_t seed);
 
-// `experts_of[rank][token]` lists the experts of each token: a routing that was recorded. Throws Error if it names an expert
-// that does not exist.
+// `experts_of[rank][token]` lists the experts of each token: a routing that was recorded. Throws Error if it names an
+// expert that does not exist.
 MoeTokens count_tokens(const std::vector<std::vector<std::vector<std::int64_t>>>& experts_of, std::int64_t experts,
                        std::int64_t ranks_per_node);
 
@@ -41,18 +43,21 @@ MoeTokens count_tokens(const std::vector<std::vector<std::vector<std::int64_t>>>
 enum class MoeKernel : std::uint8_t { normal, low_latency_rdma, low_latency };
 enum class MoeStep : std::uint8_t { dispatch, combine };
 
-// What the kernels reach. None depends on how many ranks take part. moe_traffic.cpp says where each comes from.
+// What the kernels reach, as a profile says it. None depends on how many ranks take part.
 struct MoeParameters {
-  TierEfficiency normal = {.nvlink = 0.665, .rdma = 0.875};
-  double normal_startup_s = 20e-6;
-  double saturating_sms = 20.0;  // fewer SMs copy in proportion less over NVLink
-  TierEfficiency low_latency = {.nvlink = 0.77, .rdma = 0.97};
-  double low_latency_startup_s = 25e-6;
+  TierEfficiency normal;
+  double inside_startup_s = 0.0, between_startup_s = 0.0;  // of groups inside one node, and over several
+  double dispatch_sm_bandwidth = 0.0,
+         combine_sm_bandwidth = 0.0;  // bytes/s that an SM forwards between nodes; 0: no limit
+  TierEfficiency low_latency;
+  double low_latency_startup_s = 0.0, low_latency_rdma_startup_s = 0.0;  // the second besides, over several nodes
+  double rdma_only_efficiency = 0.0;
 };
+MoeParameters moe_parameters(const Profile& profile);
 
 struct MoeShape {
   std::int64_t hidden = 7168;
-  std::int64_t sms = 24;  // two a channel
+  std::int64_t sms = 24;     // two a channel
   bool fp8_dispatch = true;  // one float scale for 128 values; combine is BF16
 };
 
@@ -61,17 +66,17 @@ double token_bytes(const MoeShape& shape, MoeKernel kernel, MoeStep step);
 
 struct MoeTime {
   Transfer transfer;
-  double logical_bandwidth = 0.0;  // as DeepEP reports it, bytes/s, mean over ranks
+  double logical_bandwidth = 0.0;                        // as DeepEP reports it, bytes/s, mean over ranks
   double rank_nvlink_bytes = 0.0, rank_nic_bytes = 0.0;  // into (dispatch) or out of (combine) a GPU, mean over ranks
-  double imbalance = 1.0;          // received selections of the fullest rank over the mean
+  double imbalance = 1.0;                                // received selections of the fullest rank over the mean
 };
 
 // What uniform routing sends on average: no draw, every rank alike. `routing.loads` gives only the number of experts.
 MoeTokens expected_tokens(const MoeRouting& routing);
 
-// `groups` groups of this routing at the same time, one after another on the GPUs: rank r of group g is GPU g ranks + r.
-// Throws Error if the topology has fewer GPUs, or nodes of another size.
-MoeTime moe_time(const Topology& topology, RoutePolicy policy, const MoeTokens& tokens, const MoeShape& shape, MoeKernel kernel,
-                 MoeStep step, const MoeParameters& parameters = {}, std::int64_t groups = 1);
+// `groups` groups of this routing at the same time, one after another on the GPUs: rank r of group g is GPU g ranks +
+// r. Throws Error if the topology has fewer GPUs, or nodes of another size.
+MoeTime moe_time(const Topology& topology, RoutePolicy policy, const MoeTokens& tokens, const MoeShape& shape,
+                 MoeKernel kernel, MoeStep step, const MoeParameters& parameters, std::int64_t groups = 1);
 
 }  // namespace hourglass::hardware

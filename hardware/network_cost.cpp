@@ -4,21 +4,22 @@
 // one after the other (Thakur et al. 2005). Over several nodes NCCL lays one ring through each NIC, so the NICs of the
 // group's GPUs on a node share the buffer, up to what NVLink carries between them.
 //
-// All-reduce has two more algorithms, and NCCL takes the fastest, as this does. Inside a node the switch can add (NVLS):
-// fewer bytes, a longer start; from the published H100 figures it wins above 64 MiB over 8 GPUs. Between nodes a tree
-// takes 2 log2(nodes) steps instead of 2 (n-1), with slightly more bytes (Sanders et al. 2009): it wins on small buffers.
+// All-reduce has two more algorithms, and NCCL takes the fastest, as this does. Inside a node the switch can add
+// (NVLS): fewer bytes, a longer start; from the published H100 figures it wins above 64 MiB over 8 GPUs. Between nodes
+// a tree takes 2 log2(nodes) steps instead of 2 (n-1), with slightly more bytes (Sanders et al. 2009): it wins on small
+// buffers.
 //
 // Protocols. NCCL sends small buffers with flags in the data (LL, LL128: little to start, a fraction of the bandwidth)
-// and large ones in bulk behind a handshake (Simple); it takes the faster, and so does this. All-to-all and send/receive
-// inside a node have figures of their own; between nodes each GPU's NIC carries what leaves the node. The own part of the
-// buffer is copied in and out: a fraction of a step more.
+// and large ones in bulk behind a handshake (Simple); it takes the faster, and so does this. All-to-all and
+// send/receive inside a node have figures of their own; between nodes each GPU's NIC carries what leaves the node. The
+// own part of the buffer is copied in and out: a fraction of a step more.
 //
 // MoE dispatch and combine with node-limited routing (DeepSeek-V3 report, section 3.2.2): a token is sent once to each
 // remote node that holds one of its experts, to the GPU of the same index there, and forwarded over NVLink to the GPUs
-// that need it; both tiers run concurrently, so the slower one sets the time. With uniform routing EP8 and EP16 are bound
-// by NVLink and larger groups by RDMA, which is why DeepEP's logical bandwidth rises from EP16 to EP32. Between nodes
-// each SM forwards so many bytes a second and no more: measured on the H100 with 4 to 24 SMs, about 10 GB/s for dispatch
-// and 8 GB/s for combine, which also adds.
+// that need it; both tiers run concurrently, so the slower one sets the time. With uniform routing EP8 and EP16 are
+// bound by NVLink and larger groups by RDMA, which is why DeepEP's logical bandwidth rises from EP16 to EP32. Between
+// nodes each SM forwards so many bytes a second and no more: measured on the H100 with 4 to 24 SMs, about 10 GB/s for
+// dispatch and 8 GB/s for combine, which also adds.
 //
 // Low latency. A token is sent once for each of its experts, to the expert's GPU directly; only what leaves the GPU
 // counts (ranks - 1 of `ranks` selections), and of that, where NVLink is used, what stays on the node takes NVLink. Two
@@ -97,23 +98,23 @@ double collective_seconds(const Cluster& cluster, const Profile& profile, Collec
 
 MoeTraffic moe_traffic(const base::Routing& routing, double tokens, double token_bytes, GroupShape group) {
   const std::int64_t nodes = std::max<std::int64_t>(1, group.ranks / group.per_node);
-  // The share of copies that stays on the sending node, or GPU, is one part in so many.
-  const auto remote = [&](std::int64_t parts) {
-    return base::expected_parts(routing, parts) * static_cast<double>(parts - 1) / static_cast<double>(parts);
-  };
-  return {tokens * token_bytes, remote(nodes), remote(group.ranks)};
+  // Of the copies, one node's share stays; on each node, what lands on the right GPU needs no NVLink.
+  const auto leaving = [](std::int64_t parts) { return static_cast<double>(parts - 1) / static_cast<double>(parts); };
+  return {tokens * token_bytes, base::expected_parts(routing, nodes) * leaving(nodes),
+          base::expected_parts(routing, group.ranks) * leaving(std::min(group.per_node, group.ranks))};
 }
 
 double low_latency_moe_seconds(const Cluster& cluster, const Profile& profile, double selections, double token_bytes,
                                GroupShape group, bool over_nvlink) {
   const LowLatencyClass& kernel = profile.moe_low_latency;
-  const auto ranks = static_cast<double>(group.ranks), near = static_cast<double>(std::min(group.per_node, group.ranks));
+  const auto ranks = static_cast<double>(group.ranks),
+             near = static_cast<double>(std::min(group.per_node, group.ranks));
   const double bytes = selections * token_bytes, leaving = bytes * (ranks - 1.0) / ranks;
   if (!over_nvlink) return leaving / (cluster.nic_bandwidth * kernel.rdma_only_efficiency);
   const double inside = bytes * (near - 1.0) / ranks;
   const double startup = kernel.startup_s + (leaving > inside ? kernel.rdma_startup_s : 0.0);
   return startup + std::max((leaving - inside) / (cluster.nic_bandwidth * kernel.rdma_efficiency),
-                                     inside / (cluster.nvlink_bandwidth * kernel.nvlink_efficiency));
+                            inside / (cluster.nvlink_bandwidth * kernel.nvlink_efficiency));
 }
 
 double send_seconds(const Cluster& cluster, const Profile& profile, double bytes, bool same_node) {

@@ -30,7 +30,7 @@ struct GemmClass {
   double tile_overhead_s = 0.0;       // epilogue of a tile of 128 x 128 on one SM; others by their area
   double k_step_s = 0.0;  // least time of 128 elements of k in one tile: latency that a small tile cannot hide
   double launch_s = 0.0;
-  double call_s = 0.0;  // what timing around a call adds to the kernel's own time; no part of a step
+  double call_s = 0.0;                    // what timing around a call adds to the kernel's own time; no part of a step
   double weight_gradient_slowdown = 1.0;  // accumulation into FP32 gradients, transposed operands
   Provenance provenance;
 };
@@ -50,7 +50,8 @@ struct MemoryClass {
   Provenance provenance;
 };
 
-// A router beside its gate GEMM: the conversion of its input, the choice of experts, and many kernels too short to list.
+// A router beside its gate GEMM: the conversion of its input, the choice of experts, and many kernels too short to
+// list.
 struct RouterClass {
   double efficiency = 0.0;          // of HBM, converting the input to FP32
   double choice_s_per_score = 0.0;  // forward: choosing groups and experts, for each token and expert
@@ -91,7 +92,8 @@ struct InSitu {
   double memory_slowdown = 1.0;     // likewise
   double dispatch_slowdown = 1.0;
   double combine_slowdown = 1.0;
-  double skew_share = 0.0;  // wait for slower peers before each dispatch or combine, of the computation since the last one
+  double skew_share =
+      0.0;  // wait for slower peers before each dispatch or combine, of the computation since the last one
   Provenance provenance;
 };
 

@@ -1,13 +1,14 @@
 // Shortest paths between leaves, and the choice among equals.
 //
-// The switches form a graph. For a destination leaf, a breadth-first search over reversed links (Boost.Graph) gives each
-// switch its distance; an output is usable when it leads one step nearer. In a fat tree these are all the up-down paths.
-// Among the n usable outputs of a switch:
+// The switches form a graph. For a destination leaf, a breadth-first search over reversed links (Boost.Graph) gives
+// each switch its distance; an output is usable when it leads one step nearer. In a fat tree these are all the up-down
+// paths. Among the n usable outputs of a switch:
 //   ECMP: hash(source, destination, flow, switch) mod n. Static hashing of few large flows collides: of n flows over n
 //       links about 1 - 1/e of the links are used (balls into bins), the fullest carries several.
 //   D-mod-k: (destination / divisor) mod n, where the divisor removes the digits already used below (Zahavi 2010): each
 //       destination has one way down, so an all-to-all among equals never shares a link more than its end does.
-//   adaptive: depth-first over all usable paths for the smallest fullest link, cut where a prefix is already worse. This
+//   adaptive: depth-first over all usable paths for the smallest fullest link, cut where a prefix is already worse.
+//   This
 //       is the steady state of switches that know their queues, not a model of how they learn it.
 //
 // Leaf-to-leaf distances are kept; NICs hang off one leaf each, so they need no search of their own.
@@ -42,11 +43,11 @@ struct Router::State {
   const Topology& topology;
   RoutePolicy policy;
   std::uint64_t seed;
-  Graph reversed;                            // between switches, numbered from the first switch
-  std::vector<std::vector<std::int32_t>> out;  // links to other switches, by switch
+  Graph reversed;                                               // between switches, numbered from the first switch
+  std::vector<std::vector<std::int32_t>> out;                   // links to other switches, by switch
   std::map<std::int32_t, std::vector<std::int32_t>> distances;  // by destination leaf: steps from each switch, -1: none
   std::map<std::int32_t, std::vector<Outputs>> usable;          // by destination leaf: outputs of each switch
-  std::vector<double> load;                  // seconds each link needs for what was routed (adaptive)
+  std::vector<double> load;  // seconds each link needs for what was routed (adaptive)
   // One destination after the other is the common order of requests.
   std::int32_t last_leaf = -1;
   std::vector<Outputs>* last_usable = nullptr;
@@ -60,9 +61,11 @@ struct Router::State {
     if (fresh) {
       at->second.assign(out.size(), -1);
       at->second[local(leaf)] = 0;
-      boost::breadth_first_search(reversed, local(leaf), boost::visitor(boost::make_bfs_visitor(boost::record_distances(
-          boost::make_iterator_property_map(at->second.begin(), boost::get(boost::vertex_index, reversed)),
-          boost::on_tree_edge()))));
+      boost::breadth_first_search(
+          reversed, local(leaf),
+          boost::visitor(boost::make_bfs_visitor(boost::record_distances(
+              boost::make_iterator_property_map(at->second.begin(), boost::get(boost::vertex_index, reversed)),
+              boost::on_tree_edge()))));
       usable[leaf].resize(out.size());
     }
     last_leaf = leaf;
@@ -87,7 +90,8 @@ struct Router::State {
     return load[static_cast<std::size_t>(link)] + bytes / topology.links[static_cast<std::size_t>(link)].bandwidth;
   }
 
-  void search(std::int32_t at, std::int32_t leaf, double bytes, double worst, Outputs& prefix, double& best, Outputs& found) {
+  void search(std::int32_t at, std::int32_t leaf, double bytes, double worst, Outputs& prefix, double& best,
+              Outputs& found) {
     if (at == leaf) {
       best = worst;
       found = prefix;
@@ -118,9 +122,11 @@ struct Router::State {
     const std::uint64_t key = mix(mix(seed ^ ends) ^ flow);
     while (at != leaf) {
       const Outputs& choices = outputs(at, leaf);
-      const std::uint64_t pick = policy == RoutePolicy::ecmp
-          ? mix(key ^ static_cast<std::uint64_t>(at))
-          : static_cast<std::uint64_t>((to / topology.gpus_per_node) / topology.vertices[static_cast<std::size_t>(at)].divisor);
+      const std::uint64_t pick =
+          policy == RoutePolicy::ecmp
+              ? mix(key ^ static_cast<std::uint64_t>(at))
+              : static_cast<std::uint64_t>((to / topology.gpus_per_node) /
+                                           topology.vertices[static_cast<std::size_t>(at)].divisor);
       path.push_back(choices[pick % choices.size()]);
       at = topology.links[static_cast<std::size_t>(path.back())].to;
     }
@@ -137,7 +143,8 @@ struct Router::State {
   void nvlink(std::int32_t from, std::int32_t to, std::vector<std::int32_t>& path) const {
     if (from == to) return;
     if (!works(nvlink_out(from)) || !works(nvlink_in(to)))
-      throw base::Error(fmt::format("no way from {} to {}: NVLink has failed", vertex_name(topology, from), vertex_name(topology, to)),
+      throw base::Error(fmt::format("no way from {} to {}: NVLink has failed", vertex_name(topology, from),
+                                    vertex_name(topology, to)),
                         "topology", "keep the node's NVSwitch and its links");
     path.push_back(nvlink_out(from));
     path.push_back(nvlink_in(to));
@@ -162,7 +169,8 @@ struct Router::State {
       if (connected(here + rail, there + rail)) return {here + rail, there + rail};
     }
     throw base::Error(fmt::format("no way from {} to {}: no rail joins the two nodes", vertex_name(topology, from),
-                                  vertex_name(topology, to)), "topology", "leave one plane or rail working");
+                                  vertex_name(topology, to)),
+                      "topology", "leave one plane or rail working");
   }
 };
 
@@ -219,7 +227,8 @@ RoutePolicy route_policy(const std::string& name) {
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (names[i] == name) return static_cast<RoutePolicy>(i);
   }
-  throw base::UsageError(fmt::format("unknown routing '{}'", base::printable(name)), "--routing", base::suggestion(name, names));
+  throw base::UsageError(fmt::format("unknown routing '{}'", base::printable(name)), "--routing",
+                         base::suggestion(name, names));
 }
 
 }  // namespace hourglass::hardware

@@ -33,9 +33,11 @@ class Router {
   // Appends the links from GPU to GPU. `flow` tells flows of one pair apart for the hash; `bytes` is their weight for
   // adaptive routing. Inside a node: NVLink. Where the NIC or plane it would take has failed, another rail of the node
   // carries it, reached over NVLink. Throws Error if no way is left.
-  void route(std::int32_t from, std::int32_t to, Via via, std::uint64_t flow, double bytes, std::vector<std::int32_t>& path);
+  void route(std::int32_t from, std::int32_t to, Via via, std::uint64_t flow, double bytes,
+             std::vector<std::int32_t>& path);
   // From NIC to NIC, also inside one node (through the leaf): what RDMA without NVLink does.
-  void route_network(std::int32_t from, std::int32_t to, std::uint64_t flow, double bytes, std::vector<std::int32_t>& path);
+  void route_network(std::int32_t from, std::int32_t to, std::uint64_t flow, double bytes,
+                     std::vector<std::int32_t>& path);
   // Whether two NICs (by GPU) are connected.
   bool connected(std::int32_t from, std::int32_t to);
 

@@ -83,7 +83,8 @@ const std::vector<std::string>& shape_keys(const std::string& op) {
 
 std::string sample_fault(const Sample& sample) {
   constexpr double shortest = 1e-12, longest = 1e6;  // the bounds of read_samples
-  if (!(sample.seconds >= shortest && sample.seconds <= longest)) return fmt::format("the time is {} s", sample.seconds);
+  if (!(sample.seconds >= shortest && sample.seconds <= longest))
+    return fmt::format("the time is {} s", sample.seconds);
   for (const std::string& key : shape_keys(sample.op)) {
     const auto found = sample.shape.find(key);
     if (found == sample.shape.end()) return fmt::format("there is no {}", key);
@@ -131,8 +132,10 @@ base::Json samples_json(const SampleSet& set) {
     if (s.spread > 0.0) each["spread"] = s.spread;
     if (s.runs > 0) each["runs"] = s.runs;
     if (s.sms > 0) each["sms"] = s.sms;
-    for (const auto& [key, value] :
-         {std::pair<const char*, const std::string&>{"beside", s.beside}, {"timing", s.timing}, {"name", s.name}, {"source", s.source}}) {
+    for (const auto& [key, value] : {std::pair<const char*, const std::string&>{"beside", s.beside},
+                                     {"timing", s.timing},
+                                     {"name", s.name},
+                                     {"source", s.source}}) {
       if (!value.empty()) each[key] = value;
     }
     samples.push_back(std::move(each));

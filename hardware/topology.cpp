@@ -1,20 +1,24 @@
 // Fat trees from switches of k ports, and what they cost.
 //
-// A node holds g GPUs on an NVSwitch; GPU i has its own NIC i, and the NICs of one index over all nodes are rail i. A leaf of
-// an s:1 over-subscribed tree uses k s/(1+s) ports down and the rest up (k/2 and k/2 without over-subscription).
+// A node holds g GPUs on an NVSwitch; GPU i has its own NIC i, and the NICs of one index over all nodes are rail i. A
+// leaf of an s:1 over-subscribed tree uses k s/(1+s) ports down and the rest up (k/2 and k/2 without
+// over-subscription).
 //
-//   two layers: every leaf reaches every spine. L leaves with u uplinks need S spines such that L ceil(u/S) <= k; uplink j goes
-//       to spine j mod S, so u/S cables run in parallel. MPFT builds one such tree a rail (plane), MRFT one tree over all.
-//       Largest without over-subscription: k^2/2 endpoints, 3k/2 switches, k^2/2 cables between switches.
-//   three layers (Leiserson's fat tree as Al-Fares et al., SIGCOMM 2008, build it): pods of k/2 leaves and u spines; spine j
+//   two layers: every leaf reaches every spine. L leaves with u uplinks need S spines such that L ceil(u/S) <= k;
+//   uplink j goes
+//       to spine j mod S, so u/S cables run in parallel. MPFT builds one such tree a rail (plane), MRFT one tree over
+//       all. Largest without over-subscription: k^2/2 endpoints, 3k/2 switches, k^2/2 cables between switches.
+//   three layers (Leiserson's fat tree as Al-Fares et al., SIGCOMM 2008, build it): pods of k/2 leaves and u spines;
+//   spine j
 //       of every pod reaches the cores of group j. Largest: k^3/4 endpoints, 5k^2/4 switches, k^3/2 cables.
 //
-// With k = 64 these are the rows of table 3 of "Insights into DeepSeek-V3" (ISCA'25): FT2 2048 endpoints, 96 switches, 2048
-// links; MPFT 16384, 768, 16384; FT3 65536, 5120, 131072. (Its links are those between switches.)
+// With k = 64 these are the rows of table 3 of "Insights into DeepSeek-V3" (ISCA'25): FT2 2048 endpoints, 96 switches,
+// 2048 links; MPFT 16384, 768, 16384; FT3 65536, 5120, 131072. (Its links are those between switches.)
 //
-// Cost = switches x a + cables between switches x b + endpoints x c. a is Slim Fly's price of a router of k ports (Besta and
-// Hoefler, SC'14: 350.4 k - 892.3 USD), whose method the paper says it follows; b and c follow from the table's FT2 and
-// FT3. The table's Slim Fly and dragonfly rows, which the three did not see, come out within 1 % (tests/hardware).
+// Cost = switches x a + cables between switches x b + endpoints x c. a is Slim Fly's price of a router of k ports
+// (Besta and Hoefler, SC'14: 350.4 k - 892.3 USD), whose method the paper says it follows; b and c follow from the
+// table's FT2 and FT3. The table's Slim Fly and dragonfly rows, which the three did not see, come out within 1 %
+// (tests/hardware).
 //
 // Failure: a link is marked, never removed, so that ids stay.
 #include "hardware/topology.h"
@@ -50,8 +54,8 @@ struct Builder {
     connect(lower, upper, cluster.nic_bandwidth, hop, hop, LinkTier::fabric, parallel);
   }
 
-  // Every lower switch to every upper switch of a layer: uplink j to upper switch j mod S, with the fewest switches that
-  // have the ports. `count` lower switches of `uplinks` each. Returns S, or 0 if k ports are not enough.
+  // Every lower switch to every upper switch of a layer: uplink j to upper switch j mod S, with the fewest switches
+  // that have the ports. `count` lower switches of `uplinks` each. Returns S, or 0 if k ports are not enough.
   std::int64_t uppers_needed(std::int64_t count, std::int64_t uplinks) const {
     const std::int64_t ports = cluster.fabric.switch_ports;
     for (std::int64_t uppers = (count * uplinks + ports - 1) / ports; uppers <= uplinks; ++uppers) {
@@ -98,8 +102,10 @@ struct Builder {
       const auto gpu = static_cast<std::int32_t>(node * topology.gpus_per_node + rail);
       const std::int32_t nic = topology.gpus + topology.nodes + gpu;
       const double hop = cluster.fabric.hop_latency_s;
-      topology.links[static_cast<std::size_t>(nic_up(gpu))] = {nic, leaf, cluster.nic_bandwidth, half + hop, LinkTier::nic, 0, false};
-      topology.links[static_cast<std::size_t>(nic_down(gpu))] = {leaf, nic, cluster.nic_bandwidth, half, LinkTier::nic, 0, false};
+      topology.links[static_cast<std::size_t>(nic_up(gpu))] = {
+          nic, leaf, cluster.nic_bandwidth, half + hop, LinkTier::nic, 0, false};
+      topology.links[static_cast<std::size_t>(nic_down(gpu))] = {leaf, nic,  cluster.nic_bandwidth, half, LinkTier::nic,
+                                                                 0,    false};
       topology.leaf_of_nic[static_cast<std::size_t>(gpu)] = leaf;
     }
   }
@@ -114,8 +120,8 @@ struct Builder {
   }
 
   [[noreturn]] void too_large(std::int64_t most) const {
-    throw base::Error(fmt::format("{} GPUs do not fit: {} with {}-port switches at {}:1 joins at most {}", topology.gpus,
-                                  fabric_name(cluster.fabric.kind), cluster.fabric.switch_ports,
+    throw base::Error(fmt::format("{} GPUs do not fit: {} with {}-port switches at {}:1 joins at most {}",
+                                  topology.gpus, fabric_name(cluster.fabric.kind), cluster.fabric.switch_ports,
                                   cluster.fabric.oversubscription, most),
                       "fabric", "take larger switches, more layers (three_layer), or fewer GPUs");
   }
@@ -147,8 +153,8 @@ struct Builder {
     const std::int64_t ports = cluster.fabric.switch_ports, half = ports / 2;
     const std::int64_t leaves_a_rail = half / topology.gpus_per_node;
     if (leaves_a_rail == 0)
-      throw base::Error(fmt::format("{} NICs a node do not fit a pod of {} leaves", topology.gpus_per_node, half), "fabric",
-                        "take switches of more ports, or multi_plane");
+      throw base::Error(fmt::format("{} NICs a node do not fit a pod of {} leaves", topology.gpus_per_node, half),
+                        "fabric", "take switches of more ports, or multi_plane");
     const std::int64_t pod_nodes = leaves_a_rail * down;
     const std::int64_t pods = (topology.nodes + pod_nodes - 1) / pod_nodes;
     if (pods > ports) too_large(pod_nodes * ports * topology.gpus_per_node);
@@ -180,7 +186,8 @@ void check(const Cluster& cluster, std::int64_t gpus) {
   }
   const auto positive = [&](double bandwidth, const char* what) {
     if (!(bandwidth > 0.0))
-      throw base::Error(fmt::format("{} is {} bytes/s: nothing can be sent", what, bandwidth), cluster.name, "give it a bandwidth");
+      throw base::Error(fmt::format("{} is {} bytes/s: nothing can be sent", what, bandwidth), cluster.name,
+                        "give it a bandwidth");
   };
   positive(cluster.nvlink_bandwidth, "the bandwidth of NVLink");
   positive(cluster.nic_bandwidth, "the bandwidth of a NIC");
@@ -202,14 +209,21 @@ Topology build_topology(const Cluster& cluster, std::int64_t gpus) {
   builder.down = std::min(fabric.switch_ports - builder.up,
                           static_cast<std::int64_t>(static_cast<double>(builder.up) * fabric.oversubscription));
   if (builder.up < 1 || builder.down < 1) {
-    throw base::Error(fmt::format("a switch of {} ports leaves none up at {}:1: nothing can be routed", fabric.switch_ports,
-                                  fabric.oversubscription), "fabric", "lower \"oversubscription\" or raise \"switch_ports\"");
+    throw base::Error(fmt::format("a switch of {} ports leaves none up at {}:1: nothing can be routed",
+                                  fabric.switch_ports, fabric.oversubscription),
+                      "fabric", "lower \"oversubscription\" or raise \"switch_ports\"");
   }
   builder.endpoints();
   switch (fabric.kind) {
-    case FabricKind::multi_plane: builder.multi_plane(); break;
-    case FabricKind::multi_rail: builder.multi_rail(); break;
-    case FabricKind::three_layer: builder.three_layers(); break;
+    case FabricKind::multi_plane:
+      builder.multi_plane();
+      break;
+    case FabricKind::multi_rail:
+      builder.multi_rail();
+      break;
+    case FabricKind::three_layer:
+      builder.three_layers();
+      break;
   }
   return topology;
 }
@@ -221,12 +235,18 @@ std::string vertex_name(const Topology& topology, std::int32_t vertex) {
   if (v.pod >= 0 && v.kind != VertexKind::core) prefix = fmt::format("pod{}.", v.pod);
   if (v.rail >= 0 && v.kind >= VertexKind::leaf) prefix += fmt::format("{}{}.", rail, v.rail);
   switch (v.kind) {
-    case VertexKind::gpu: return fmt::format("node{}.gpu{}", v.node, v.rail);
-    case VertexKind::nvswitch: return fmt::format("node{}.nvswitch", v.node);
-    case VertexKind::nic: return fmt::format("node{}.nic{}", v.node, v.rail);
-    case VertexKind::leaf: return fmt::format("{}leaf{}", prefix, v.index);
-    case VertexKind::spine: return fmt::format("{}spine{}", prefix, v.index);
-    case VertexKind::core: return fmt::format("core{}.{}", v.pod, v.index);
+    case VertexKind::gpu:
+      return fmt::format("node{}.gpu{}", v.node, v.rail);
+    case VertexKind::nvswitch:
+      return fmt::format("node{}.nvswitch", v.node);
+    case VertexKind::nic:
+      return fmt::format("node{}.nic{}", v.node, v.rail);
+    case VertexKind::leaf:
+      return fmt::format("{}leaf{}", prefix, v.index);
+    case VertexKind::spine:
+      return fmt::format("{}spine{}", prefix, v.index);
+    case VertexKind::core:
+      return fmt::format("core{}.{}", v.pod, v.index);
   }
   return "";
 }

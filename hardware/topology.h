@@ -6,7 +6,8 @@
 
 #include "hardware/cluster.h"
 
-// The cluster's wires as data: vertices (GPUs, NVSwitches, NICs, switches) and directed links with bandwidth and latency.
+// The cluster's wires as data: vertices (GPUs, NVSwitches, NICs, switches) and directed links with bandwidth and
+// latency.
 namespace hourglass::hardware {
 
 enum class VertexKind : std::uint8_t { gpu, nvswitch, nic, leaf, spine, core };
@@ -14,28 +15,28 @@ enum class LinkTier : std::uint8_t { nvlink, pcie, nic, fabric };  // fabric: be
 
 struct Vertex {
   VertexKind kind = VertexKind::gpu;
-  std::int32_t node = -1;   // GPUs, NVSwitches, NICs
-  std::int32_t rail = -1;   // index of the GPU or NIC in its node; plane or rail of a switch, -1 if it serves all
-  std::int32_t pod = -1;    // FT3
-  std::int32_t index = 0;   // among the switches of its kind, plane, rail and pod
-  std::int64_t divisor = 1; // destination-modulo routing: output = destination / divisor modulo outputs
+  std::int32_t node = -1;    // GPUs, NVSwitches, NICs
+  std::int32_t rail = -1;    // index of the GPU or NIC in its node; plane or rail of a switch, -1 if it serves all
+  std::int32_t pod = -1;     // FT3
+  std::int32_t index = 0;    // among the switches of its kind, plane, rail and pod
+  std::int64_t divisor = 1;  // destination-modulo routing: output = destination / divisor modulo outputs
 };
 
 struct Link {
-  std::int32_t from = 0, to = 0;   // vertices
-  double bandwidth = 0.0;          // bytes/s
+  std::int32_t from = 0, to = 0;  // vertices
+  double bandwidth = 0.0;         // bytes/s
   double latency_s = 0.0;
   LinkTier tier = LinkTier::nvlink;
-  std::int32_t parallel = 0;       // number among the links of the same two ends
+  std::int32_t parallel = 0;  // number among the links of the same two ends
   bool failed = false;
 };
 
 struct Topology {
   FabricKind kind = FabricKind::three_layer;
   std::int32_t gpus = 0, nodes = 0, gpus_per_node = 0;
-  std::int32_t first_switch = 0;  // vertices from here on are leaves, spines and cores
-  std::vector<Vertex> vertices;   // GPUs, then NVSwitches, NICs, switches
-  std::vector<Link> links;        // six a GPU in the order of the functions below, then those between switches
+  std::int32_t first_switch = 0;          // vertices from here on are leaves, spines and cores
+  std::vector<Vertex> vertices;           // GPUs, then NVSwitches, NICs, switches
+  std::vector<Link> links;                // six a GPU in the order of the functions below, then those between switches
   std::vector<std::int32_t> leaf_of_nic;  // vertex, by GPU
 };
 
@@ -47,11 +48,12 @@ constexpr std::int32_t pcie_down(std::int32_t gpu) { return 6 * gpu + 3; }
 constexpr std::int32_t nic_up(std::int32_t gpu) { return 6 * gpu + 4; }
 constexpr std::int32_t nic_down(std::int32_t gpu) { return 6 * gpu + 5; }
 
-// The first `gpus` GPUs of the cluster, in whole nodes. Throws Error if they are more than the cluster has, if a bandwidth is
-// not positive, or if the fabric cannot be built from its switches.
+// The first `gpus` GPUs of the cluster, in whole nodes. Throws Error if they are more than the cluster has, if a
+// bandwidth is not positive, or if the fabric cannot be built from its switches.
 Topology build_topology(const Cluster& cluster, std::int64_t gpus);
 
-// Takes out what `name` names: a vertex ("plane3.leaf0", "node7.nic2", "spine4"), everything of a plane, rail, pod or node
+// Takes out what `name` names: a vertex ("plane3.leaf0", "node7.nic2", "spine4"), everything of a plane, rail, pod or
+// node
 // ("plane3"), or one cable ("plane0.leaf0-plane0.spine1#2", both directions). Throws Error if there is no such thing.
 void fail(Topology& topology, const std::string& name);
 

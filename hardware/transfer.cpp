@@ -1,6 +1,6 @@
-// Runs phases of flows one after the other: seconds = sum of repeat x (last flow's end + longest path latency). The flows of a
-// phase share links max-min fairly (fair_share.cpp). The bottleneck is the link whose bytes, over all phases, need longest at its
-// capacity; its utilization is that time over the whole.
+// Runs phases of flows one after the other: seconds = sum of repeat x (last flow's end + longest path latency). The
+// flows of a phase share links max-min fairly (fair_share.cpp). The bottleneck is the link whose bytes, over all
+// phases, need longest at its capacity; its utilization is that time over the whole.
 #include "hardware/transfer.h"
 
 #include <algorithm>
@@ -48,7 +48,8 @@ Transfer run(const Network& network, const std::vector<Phase>& phases) {
   }
   for (std::size_t l = 0; l < bytes.size(); ++l) {
     if (bytes[l] > 0.0 && transfer.seconds > 0.0)
-      transfer.hottest.push_back({static_cast<std::int32_t>(l), bytes[l], bytes[l] / network.capacity[l] / transfer.seconds});
+      transfer.hottest.push_back(
+          {static_cast<std::int32_t>(l), bytes[l], bytes[l] / network.capacity[l] / transfer.seconds});
   }
   const auto shown = static_cast<std::ptrdiff_t>(std::min(most_shown, transfer.hottest.size()));
   std::partial_sort(transfer.hottest.begin(), transfer.hottest.begin() + shown, transfer.hottest.end(),

@@ -32,11 +32,11 @@ struct LinkUse {
 
 struct Transfer {
   double seconds = 0.0;
-  std::array<double, 4> tier_bytes{};    // sent over all links of a tier, by LinkTier; each link crossed counts
-  std::int32_t bottleneck = -1;          // the link that needs longest for its bytes
+  std::array<double, 4> tier_bytes{};  // sent over all links of a tier, by LinkTier; each link crossed counts
+  std::int32_t bottleneck = -1;        // the link that needs longest for its bytes
   double bottleneck_bytes = 0.0, bottleneck_utilization = 0.0;
   std::size_t flows = 0;
-  std::vector<LinkUse> hottest;          // fullest first, at most eight
+  std::vector<LinkUse> hottest;  // fullest first, at most eight
 };
 
 // One set of flows after another, each `repeat` times: a ring's steps, the phases of a hierarchical collective.

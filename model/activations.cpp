@@ -82,7 +82,8 @@ double attention_bytes(const LayerContext& context, const Recompute& recompute) 
 
 double swiglu_bytes(const Shapes& s, const Linear& down, bool recompute) {
   const double input_size = s.fp8_block ? stored_size(s) : bf16;
-  return elements(down.rows, 2 * down.in) * input_size + (recompute ? 0.0 : elements(down.rows, down.in) * stored_size(s));
+  return elements(down.rows, 2 * down.in) * input_size +
+         (recompute ? 0.0 : elements(down.rows, down.in) * stored_size(s));
 }
 
 double mlp_bytes(const LayerContext& context, LayerKind kind, const Recompute& recompute) {

@@ -58,9 +58,9 @@ Linear head_linear(const LayerContext& context);
 // gradient likewise; the weight (128x128) is transposed for the input gradient; both operands of the weight gradient
 // are quantised again along tokens. `cast_input` false: the producer already wrote FP8.
 //
-// Under fp8_tensor (Transformer Engine's tensorwise recipes; Hopper multiplies FP8 only with both operands along k): one
-// kernel quantises the input, and later the gradient, and writes it along both dimensions; weights are quantised once a
-// step, which is not counted.
+// Under fp8_tensor (Transformer Engine's tensorwise recipes; Hopper multiplies FP8 only with both operands along k):
+// one kernel quantises the input, and later the gradient, and writes it along both dimensions; weights are quantised
+// once a step, which is not counted.
 void add_forward(Operators& list, const Linear& linear, Precision precision, bool cast_input = true);
 void add_backward_input(Operators& list, const Linear& linear, Precision precision);
 void add_backward_weight(Operators& list, const Linear& linear, Precision precision);

@@ -153,7 +153,8 @@ void add_mlp_backward_input(LayerPass& pass, const LayerContext& context, LayerK
     return;
   }
   const MlpLinears shared = shared_linears(context);
-  if (s.fp8_block && context.fp8_dispatch) add_cast(pass[combine], "gradient", s.shard, s.hidden, Dtype::bf16, Dtype::e4m3);
+  if (s.fp8_block && context.fp8_dispatch)
+    add_cast(pass[combine], "gradient", s.shard, s.hidden, Dtype::bf16, Dtype::e4m3);
   add_dispatch(pass[combine], context, "combine");
   recompute_norm();
   if (shared.down.rows > 0) add_plain_backward(pass[mlp], context, shared, recompute.swiglu);
@@ -175,7 +176,8 @@ void add_mlp_backward_weight(LayerPass& pass, const LayerContext& context, Layer
   if (shared.down.rows > 0) add_backward_weight(pass[mlp], shared.down, s.precision);
   if (s.fp8_block) add_cast(pass[mlp], "experts_down", experts.down.rows, s.hidden, Dtype::e4m3, Dtype::e4m3, true);
   add_backward_weight(pass[mlp], experts.down, s.precision);
-  if (s.fp8_block) add_cast(pass[mlp], "experts_gate_up", experts.gate_up.rows, s.hidden, Dtype::e4m3, Dtype::e4m3, true);
+  if (s.fp8_block)
+    add_cast(pass[mlp], "experts_gate_up", experts.gate_up.rows, s.hidden, Dtype::e4m3, Dtype::e4m3, true);
   add_backward_weight(pass[mlp], experts.gate_up, s.precision);
   if (shared.down.rows > 0) add_backward_weight(pass[mlp], shared.gate_up, s.precision);
 }

@@ -87,7 +87,7 @@ struct Cast {
   Dtype from = Dtype::bf16, to = Dtype::e4m3;
   bool transpose = false;
   std::int64_t copies = 1;  // written; 2: along both dimensions
-};  // quantize
+};                          // quantize
 struct Embedding {
   std::int64_t tokens = 0, vocabulary = 0, hidden = 0;
   bool backward = false;

@@ -3,7 +3,8 @@
 // compared (a row's TFLOP/s follow a convention of its own). What we do not model is skipped with the reason: models
 // without a shipped config, fully sharded data parallelism, fine-tuning of adapters, GPUs without a cluster file, rows
 // that leave sizes open. FP8 is taken as
-// tensorwise (Transformer Engine's default on Hopper) unless a row says blocks. Foreign rows may hold keys that we do not read.
+// tensorwise (Transformer Engine's default on Hopper) unless a row says blocks. Foreign rows may hold keys that we do
+// not read.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -61,12 +62,22 @@ double positive(const Json& row, const char* key) {
 }
 
 std::string model_file(const std::string& name) {
-  static const std::vector<std::pair<std::string, std::string>> known = {
-      {"llama318b", "llama-3.1-8b"},   {"llama38b", "llama-3.1-8b"},      {"llama3170b", "llama-3.1-70b"},
-      {"llama370b", "llama-3.1-70b"},  {"llama31405b", "llama-3.1-405b"}, {"llama3405b", "llama-3.1-405b"},
-      {"llama270b", "llama-2-70b"},    {"qwen330ba3b", "qwen3-30b-a3b"},  {"qwen3235ba22b", "qwen3-235b-a22b"},
-      {"llama27b", "llama-2-7b"}, {"llama213b", "llama-2-13b"}, {"qwen38b", "qwen3-8b"},
-      {"moonlight16ba3b", "moonlight-16b-a3b"}, {"mixtral8x7b", "mixtral-8x7b"}, {"deepseekv3", "deepseek-v3"},     {"kimik2", "kimi-k2"}};
+  static const std::vector<std::pair<std::string, std::string>> known = {{"llama318b", "llama-3.1-8b"},
+                                                                         {"llama38b", "llama-3.1-8b"},
+                                                                         {"llama3170b", "llama-3.1-70b"},
+                                                                         {"llama370b", "llama-3.1-70b"},
+                                                                         {"llama31405b", "llama-3.1-405b"},
+                                                                         {"llama3405b", "llama-3.1-405b"},
+                                                                         {"llama270b", "llama-2-70b"},
+                                                                         {"qwen330ba3b", "qwen3-30b-a3b"},
+                                                                         {"qwen3235ba22b", "qwen3-235b-a22b"},
+                                                                         {"llama27b", "llama-2-7b"},
+                                                                         {"llama213b", "llama-2-13b"},
+                                                                         {"qwen38b", "qwen3-8b"},
+                                                                         {"moonlight16ba3b", "moonlight-16b-a3b"},
+                                                                         {"mixtral8x7b", "mixtral-8x7b"},
+                                                                         {"deepseekv3", "deepseek-v3"},
+                                                                         {"kimik2", "kimi-k2"}};
   const std::string wanted = plain(name);
   for (const auto& [prefix, file] : known) {
     if (wanted.starts_with(prefix)) return file;

@@ -1,12 +1,14 @@
-// Exhaustive search over the parallel layout. GPUs, global batch, sequence length and precision are the plan's. The space:
-// tensor and expert parallelism in powers of two (tensor inside a node), context the plan's and one, pipeline ranks that
-// divide the GPUs, one, two or four sequences a micro-batch, the schedules asked for with one to four chunks where they take a
-// number, and full recomputation or the plan's. Layers are balanced anew, since a given split fits one number of stages.
+// Exhaustive search over the parallel layout. GPUs, global batch, sequence length and precision are the plan's. The
+// space: tensor and expert parallelism in powers of two (tensor inside a node), context the plan's and one, pipeline
+// ranks that divide the GPUs, one, two or four sequences a micro-batch, the schedules asked for with one to four chunks
+// where they take a number, and full recomputation or the plan's. Layers are balanced anew, since a given split fits
+// one number of stages.
 //
-// A point is left out, with the reason kept, when it breaks a rule of divisibility or of its schedule, or when its memory is
-// certainly too small: parameters, gradients and optimizer averaged over the pipeline already exceed the limit, and the
-// fullest rank cannot hold less than the average. This bound leaves the MTP module and all activations out, so it never drops
-// a plan that fits. The rest is simulated, points in parallel, results written by index: the same for any number of threads.
+// A point is left out, with the reason kept, when it breaks a rule of divisibility or of its schedule, or when its
+// memory is certainly too small: parameters, gradients and optimizer averaged over the pipeline already exceed the
+// limit, and the fullest rank cannot hold less than the average. This bound leaves the MTP module and all activations
+// out, so it never drops a plan that fits. The rest is simulated, points in parallel, results written by index: the
+// same for any number of threads.
 //
 // Limits: there is no bound on time, so every point that might fit is simulated; the split of layers and the SMs of
 // communication are not searched.
@@ -147,8 +149,10 @@ SearchResult search(const sim::Inputs& inputs, const SearchOptions& options) {
   for (std::size_t i = 0; i < choices.size(); ++i)
     result.points[i] = evaluate(inputs, choices[i], result.memory_limit_bytes);
   for (const SearchPoint& point : result.points) {
-    if (point.simulated) ++result.simulated;
-    else ++(point.peak_memory_bytes > 0.0 ? result.too_large : result.illegal);
+    if (point.simulated)
+      ++result.simulated;
+    else
+      ++(point.peak_memory_bytes > 0.0 ? result.too_large : result.illegal);
   }
   find_front(result);
   if (result.front.empty()) {

@@ -34,8 +34,8 @@ struct SearchPoint {
 };
 
 struct SearchResult {
-  std::vector<SearchPoint> points;     // in the order of the space
-  std::vector<std::size_t> front;      // of time and memory, fastest first: nothing else is better in both
+  std::vector<SearchPoint> points;      // in the order of the space
+  std::vector<std::size_t> front;       // of time and memory, fastest first: nothing else is better in both
   std::vector<std::size_t> neighbours;  // of the fastest, one value changed
   std::size_t illegal = 0, too_large = 0, simulated = 0;
   double memory_limit_bytes = 0.0;

@@ -116,7 +116,8 @@ void add_samples(Validation& out, const hardware::Cluster& cluster, const hardwa
 
 void add_shipped_samples(Validation& out, const std::string& configs) {
   const std::pair<const char*, std::vector<const char*>> machines[] = {
-      {"h100", {"h100_gemm_bf16", "h100_linear_fp8_block", "h100_linear_fp8_tensor", "h100_nccl_one_node", "h100_deepep"}},
+      {"h100",
+       {"h100_gemm_bf16", "h100_linear_fp8_block", "h100_linear_fp8_tensor", "h100_nccl_one_node", "h100_deepep"}},
       {"h800", {"h800_deepgemm", "h800_infersim_gemm", "h800_attention", "h800_trace_gemm", "h800_deepep"}}};
   for (const auto& [machine, files] : machines) {
     const std::string cluster_file = fmt::format("{}/clusters/{}.json", configs, machine),

@@ -63,8 +63,7 @@ std::string calibration_text(const hardware::Fit& fit) {
 
 base::Json calibration_json(const hardware::Fit& fit, const base::Provenance& provenance) {
   const auto errors = [](const hardware::ErrorSummary& e) {
-    return base::Json{
-        {"median_abs_error", e.median}, {"p90_abs_error", e.p90}, {"worst", e.worst}, {"bias", e.bias}};
+    return base::Json{{"median_abs_error", e.median}, {"p90_abs_error", e.p90}, {"worst", e.worst}, {"bias", e.bias}};
   };
   base::Json classes = base::Json::array();
   for (const hardware::ClassFit& c : fit.classes) {

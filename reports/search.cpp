@@ -45,11 +45,11 @@ std::string repeat_command(const planner::SearchChoice& c, const std::string& pl
 }  // namespace
 
 std::string search_text(const sim::Inputs& inputs, const planner::SearchResult& result, const std::string& plan_file) {
-  std::string out = fmt::format("{} on {} GPUs of cluster {}, {} sequences a step: {} plans, {} illegal, {} too large, {} "
-                                "simulated\n\nfront of time and memory (at most {} GiB a GPU)\n",
-                                inputs.model.name, grouped(static_cast<double>(inputs.plan.gpus)), inputs.cluster.name,
-                                inputs.plan.global_batch, result.points.size(), result.illegal, result.too_large,
-                                result.simulated, gib(result.memory_limit_bytes));
+  std::string out = fmt::format(
+      "{} on {} GPUs of cluster {}, {} sequences a step: {} plans, {} illegal, {} too large, {} "
+      "simulated\n\nfront of time and memory (at most {} GiB a GPU)\n",
+      inputs.model.name, grouped(static_cast<double>(inputs.plan.gpus)), inputs.cluster.name, inputs.plan.global_batch,
+      result.points.size(), result.illegal, result.too_large, result.simulated, gib(result.memory_limit_bytes));
   Table front(heading);
   for (const std::size_t i : result.front) front.add(row_of(result.points[i]));
   out += front.text() + "\nwhy not a neighbour of the fastest\n";
@@ -71,10 +71,10 @@ base::Json search_json(const planner::SearchResult& result, const base::Provenan
   const auto point_json = [&](std::size_t i) {
     const planner::SearchPoint& p = result.points[i];
     const planner::SearchChoice& c = p.choice;
-    base::Json out = {{"schedule", c.schedule},          {"chunks", c.chunks},
-                      {"tensor_parallel", c.tensor},     {"pipeline_parallel", c.pipeline},
-                      {"context_parallel", c.context},   {"expert_parallel", c.expert},
-                      {"micro_batch", c.micro_batch},    {"full_recompute", c.full_recompute}};
+    base::Json out = {{"schedule", c.schedule},        {"chunks", c.chunks},
+                      {"tensor_parallel", c.tensor},   {"pipeline_parallel", c.pipeline},
+                      {"context_parallel", c.context}, {"expert_parallel", c.expert},
+                      {"micro_batch", c.micro_batch},  {"full_recompute", c.full_recompute}};
     if (p.simulated) {
       out["step_time_s"] = p.step_time_s;
       out["peak_memory_bytes"] = p.peak_memory_bytes;

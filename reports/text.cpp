@@ -128,12 +128,14 @@ namespace {
 
 std::string network_lines(const sim::ExpertNetwork& n) {
   std::string out = fmt::format(
-      "  network        dispatch x{:.3f}, combine x{:.3f} of one balanced group alone; fullest GPU x{:.3f} of the mean load\n"
+      "  network        dispatch x{:.3f}, combine x{:.3f} of one balanced group alone; fullest GPU x{:.3f} of the mean "
+      "load\n"
       "                 a GPU's dispatch: {:.1f} MB over its NIC, {:.1f} MB over NVLink; hottest links:\n",
-      n.dispatch_factor, n.combine_factor, n.imbalance, n.dispatch_nic_bytes / base::mega, n.dispatch_nvlink_bytes / base::mega);
+      n.dispatch_factor, n.combine_factor, n.imbalance, n.dispatch_nic_bytes / base::mega,
+      n.dispatch_nvlink_bytes / base::mega);
   for (const sim::HotLink& link : n.hottest) {
-    out += fmt::format("                   {:<40} {:>8.1f} MB  {:>5.1f} % of its time\n", link.name, link.bytes / base::mega,
-                       link.utilization * 100.0);
+    out += fmt::format("                   {:<40} {:>8.1f} MB  {:>5.1f} % of its time\n", link.name,
+                       link.bytes / base::mega, link.utilization * 100.0);
   }
   return out;
 }

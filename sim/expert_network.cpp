@@ -1,11 +1,12 @@
-// The closed form of hardware/network_cost.cpp prices the all-to-all of one balanced group with the wires to itself. Here the same
-// kernels run as flows (hardware/moe_traffic.cpp): all expert-parallel groups of the plan at once, over the plan's routing
-// policy and what has failed, with tokens drawn from skewed expert loads if asked. The ratio of the two flow times is what
-// contention and imbalance cost, and multiplies the closed form; balanced groups on a sound network give 1.
+// The closed form of hardware/network_cost.cpp prices the all-to-all of one balanced group with the wires to itself.
+// Here the same kernels run as flows (hardware/moe_traffic.cpp): all expert-parallel groups of the plan at once, over
+// the plan's routing policy and what has failed, with tokens drawn from skewed expert loads if asked. The ratio of the
+// two flow times is what contention and imbalance cost, and multiplies the closed form; balanced groups on a sound
+// network give 1.
 //
-// All groups dispatch at the same moment, which is the worst case: with a pipeline, stages are out of step. Every group has
-// the same routing. Groups that are spread over nodes (tensor or context parallelism inside them) are refused: the GPUs of a
-// group are taken to be neighbours.
+// All groups dispatch at the same moment, which is the worst case: with a pipeline, stages are out of step. Every group
+// has the same routing. Groups that are spread over nodes (tensor or context parallelism inside them) are refused: the
+// GPUs of a group are taken to be neighbours.
 #include "sim/expert_network.h"
 
 #include <algorithm>
@@ -32,24 +33,17 @@ hardware::MoeRouting routing_of(const Inputs& in, const PlanNetwork& network) {
   // Groups of experts are nodes where there are as many; a limit on groups is then one on nodes.
   const std::int64_t nodes = ranks / per_node;
   routing.nodes_per_token = moe.groups > 1 ? std::min(nodes, moe.groups_per_token) : 0;
-  routing.loads = network.expert_skew > 0.0
-                      ? hardware::log_normal_loads(moe.routed_experts, network.expert_skew, static_cast<std::uint64_t>(network.seed))
-                      : hardware::uniform_loads(moe.routed_experts);
+  routing.loads = network.expert_skew > 0.0 ? hardware::log_normal_loads(moe.routed_experts, network.expert_skew,
+                                                                         static_cast<std::uint64_t>(network.seed))
+                                            : hardware::uniform_loads(moe.routed_experts);
   return routing;
-}
-
-hardware::MoeParameters parameters_of(const Inputs& in) {
-  hardware::MoeParameters parameters;
-  parameters.normal = {in.profile.moe_nvlink.efficiency, in.profile.moe_rdma.efficiency};
-  parameters.normal_startup_s = in.profile.moe_rdma.startup_s;
-  parameters.saturating_sms = 1.0;  // what fewer SMs forward is in the closed form
-  return parameters;
 }
 
 std::vector<HotLink> hottest_links(const hardware::Topology& topology, const hardware::MoeTime& time) {
   std::vector<HotLink> links;
   for (const hardware::LinkUse& use : time.transfer.hottest) {
-    if (links.size() < shown_links) links.push_back({hardware::link_name(topology, use.link), use.bytes, use.utilization});
+    if (links.size() < shown_links)
+      links.push_back({hardware::link_name(topology, use.link), use.bytes, use.utilization});
   }
   return links;
 }
@@ -69,17 +63,18 @@ ExpertNetwork expert_network(const Inputs& in) {
   const hardware::MoeTokens uniform = hardware::expected_tokens(routing);
   const hardware::MoeTokens tokens =
       network.expert_skew > 0.0 ? hardware::draw_tokens(routing, static_cast<std::uint64_t>(network.seed)) : uniform;
-  const hardware::MoeParameters parameters = parameters_of(in);
+  const hardware::MoeParameters parameters = hardware::moe_parameters(in.profile);
   hardware::MoeShape shape;
   shape.hidden = in.model.hidden;
+  shape.sms = in.plan.communication_sms;
   shape.fp8_dispatch = in.plan.precision == model::Precision::fp8_block;
   const std::int64_t groups = in.plan.gpus / routing.ranks;
   ExpertNetwork result;
   for (const hardware::MoeStep step : {hardware::MoeStep::dispatch, hardware::MoeStep::combine}) {
     const auto alone = hardware::moe_time(sound, hardware::RoutePolicy::destination_modulo, uniform, shape,
                                           hardware::MoeKernel::normal, step, parameters);
-    const auto together = hardware::moe_time(topology, network.routing, tokens, shape, hardware::MoeKernel::normal, step,
-                                             parameters, groups);
+    const auto together = hardware::moe_time(topology, network.routing, tokens, shape, hardware::MoeKernel::normal,
+                                             step, parameters, groups);
     const double factor = together.transfer.seconds / alone.transfer.seconds;
     if (step == hardware::MoeStep::combine) {
       result.combine_factor = factor;

@@ -5,7 +5,8 @@
 
 #include "sim/plan.h"
 
-// The MoE all-to-all of a plan as flows on the cluster's links: every expert-parallel group of the plan at the same time.
+// The MoE all-to-all of a plan as flows on the cluster's links: every expert-parallel group of the plan at the same
+// time.
 namespace hourglass::sim {
 
 struct HotLink {
@@ -17,9 +18,9 @@ struct HotLink {
 struct ExpertNetwork {
   double dispatch_factor = 1.0;  // time with all groups and this routing, over that of one group and uniform routing
   double combine_factor = 1.0;
-  double imbalance = 1.0;        // rows of the fullest GPU over the mean
+  double imbalance = 1.0;                                        // rows of the fullest GPU over the mean
   double dispatch_nvlink_bytes = 0.0, dispatch_nic_bytes = 0.0;  // of one GPU, mean
-  std::vector<HotLink> hottest;  // the first few
+  std::vector<HotLink> hottest;                                  // the first few
 };
 
 // Groups are laid out as group_shape says. Throws base::Error if the topology cannot be built or no way is left.

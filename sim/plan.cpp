@@ -54,7 +54,8 @@ std::vector<std::int64_t> read_layers_per_stage(Fields& fields) {
 
 PlanNetwork read_network(Fields fields) {
   PlanNetwork network;
-  if (fields.has("routing")) network.routing = hardware::route_policy(fields.choice("routing", hardware::route_policy_names()));
+  if (fields.has("routing"))
+    network.routing = hardware::route_policy(fields.choice("routing", hardware::route_policy_names()));
   if (fields.has("failed")) network.failed = fields.texts("failed");
   network.expert_skew = fields.number_or("expert_skew", 0.0, 0.0, 5.0);
   network.seed = fields.integer_or("seed", 1, 0, 1'000'000'000);

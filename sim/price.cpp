@@ -48,7 +48,8 @@ struct Pricer {
   double operator()(const model::GroupedGemm& g) const {
     // The fullest GPU sets the pace: all wait for it at the combine.
     const double fullest = network != nullptr ? network->imbalance : 1.0;
-    const auto rows = static_cast<std::int64_t>(std::ceil(fullest * static_cast<double>(g.rows) / static_cast<double>(g.groups)));
+    const auto rows =
+        static_cast<std::int64_t>(std::ceil(fullest * static_cast<double>(g.rows) / static_cast<double>(g.groups)));
     hardware::GemmShape shape{g.groups, rows, g.n, g.k, math_of(g.input), model::bytes_of(g.output), g.accumulate};
     if (g.k_grouped) {
       shape.m = g.m;

@@ -1,6 +1,6 @@
-// The timeline of tasks, told in words. Each rank has four lanes: the actions of the schedule, and its three streams. The tasks
-// of an action follow its opening task in the order of its block's segments (sim/lower.cpp), so that the segment names them;
-// messages are the tasks that remain.
+// The timeline of tasks, told in words. Each rank has four lanes: the actions of the schedule, and its three streams.
+// The tasks of an action follow its opening task in the order of its block's segments (sim/lower.cpp), so that the
+// segment names them; messages are the tasks that remain.
 #include "sim/record.h"
 
 #include <fmt/format.h>
@@ -72,7 +72,9 @@ const char* class_of(const Block::Segment& segment) {
 }
 
 std::string name_of(const Block::Segment& segment) {
-  const char* pass = segment.pass == model::Pass::forward ? "F" : segment.pass == model::Pass::backward_input ? "B" : "W";
+  const char* pass = segment.pass == model::Pass::forward          ? "F"
+                     : segment.pass == model::Pass::backward_input ? "B"
+                                                                   : "W";
   return fmt::format("{}({})", class_of(segment), pass);
 }
 

@@ -17,16 +17,16 @@ struct Span {
   int rank = 0;
   Lane lane = Lane::compute;
   base::Time start = 0, end = 0;
-  std::string name;          // "F 12", "dispatch(F)", "optimizer"
-  const char* cls = "";      // "forward", "overlapped", "attention", "dispatch", "send", ...
-  int stage = -1;            // of the action; -1: none
-  int micro_batch = -1;      // of the action, the forward's in a pair
+  std::string name;      // "F 12", "dispatch(F)", "optimizer"
+  const char* cls = "";  // "forward", "overlapped", "attention", "dispatch", "send", ...
+  int stage = -1;        // of the action; -1: none
+  int micro_batch = -1;  // of the action, the forward's in a pair
 };
 
 struct StepRecord {
   int ranks = 0;
-  std::vector<Span> spans;           // by rank, lane and start; without zero lengths
-  std::vector<MemoryPoint> memory;   // by rank and time
+  std::vector<Span> spans;          // by rank, lane and start; without zero lengths
+  std::vector<MemoryPoint> memory;  // by rank and time
 };
 
 StepRecord record_step(const Inputs& inputs, const schedules::Schedule& schedule, const StageLayout& layout,

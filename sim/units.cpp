@@ -33,8 +33,8 @@ base::Time computation(const PricedPass& pass) {
   return total;
 }
 
-// Peers reach an all-to-all at different times: their load differs, and each waits for the last. The wait is the profile's
-// share of the computation since the all-to-all before: a fourth of a pair's, half of that of a pass alone.
+// Peers reach an all-to-all at different times: their load differs, and each waits for the last. The wait is the
+// profile's share of the computation since the all-to-all before: a fourth of a pair's, half of that of a pass alone.
 void add_wait(PricedPass& pass, base::Time since_the_last, double share) {
   const base::Time wait = base::time_from_seconds(base::seconds(since_the_last) * share);
   for (const model::Part part : {model::dispatch, model::combine}) {
@@ -99,9 +99,12 @@ UnitPrices::UnitPrices(const Inputs& inputs, const ExpertNetwork* network)
 
 void UnitPrices::add_skew(const Inputs& inputs) {
   const double share = inputs.profile.in_situ.skew_share;
-  const auto at = [&](model::Pass pass, bool overlapped) -> PricedPass& { return prices_[price_index(UnitKind::moe_layer, pass, overlapped)]; };
+  const auto at = [&](model::Pass pass, bool overlapped) -> PricedPass& {
+    return prices_[price_index(UnitKind::moe_layer, pass, overlapped)];
+  };
   base::Time pair = 0;
-  for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input, model::Pass::backward_weight}) pair += computation(at(pass, true));
+  for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input, model::Pass::backward_weight})
+    pair += computation(at(pass, true));
   for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input}) {
     add_wait(at(pass, true), pair / 4, share);
     add_wait(at(pass, false), computation(at(pass, false)) / 2, share);

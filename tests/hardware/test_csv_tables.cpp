@@ -45,7 +45,8 @@ TEST_CASE("a table of GEMMs: precision, recipe, and whether the time includes th
 
 TEST_CASE("DeepEP tables: both directions of a row; nodes are groups, of which a token uses four at most") {
   const auto normal = read_csv_table(
-      "node_num,hidden_size,num_token,num_topk,num_experts,dispatch_sms,dispatch_transmit_us,dispatch_notify_us,combine_sms,"
+      "node_num,hidden_size,num_token,num_topk,num_experts,dispatch_sms,dispatch_transmit_us,dispatch_notify_us,"
+      "combine_sms,"
       "combine_transmit_us,combine_notify_us\n8,7168,4096,8,256,20,1800,60,24,3600,60\n",
       "t.csv");
   REQUIRE(normal.samples.size() == 2);
@@ -57,7 +58,8 @@ TEST_CASE("DeepEP tables: both directions of a row; nodes are groups, of which a
   CHECK(normal.samples[1].sms == 24);
   CHECK(normal.samples[1].at("token_bytes") == 14336.0);
   const auto low = read_csv_table(
-      "node_num,hidden_size,num_token,num_topk,num_experts,combine_avg_t_us,dispatch_avg_t_us\n1,7168,128,8,256,72,40\n",
+      "node_num,hidden_size,num_token,num_topk,num_experts,combine_avg_t_us,dispatch_avg_t_us\n1,7168,128,8,256,72,"
+      "40\n",
       "t.csv");
   CHECK(low.samples[0].at("token_bytes") == 7408.0);
   CHECK(low.samples[0].at("low_latency") == 2.0);

@@ -36,7 +36,8 @@ Case random_case(base::Random& random, bool counts, bool starts) {
     const std::size_t length = 1 + random.below(std::min<std::size_t>(links, 4));
     while (path.size() < length) {
       const auto l = static_cast<std::int32_t>(random.below(links));
-      if (std::find(path.begin(), path.end(), l) == path.end() || random.below(20) == 0) path.push_back(l);  // twice, rarely
+      if (std::find(path.begin(), path.end(), l) == path.end() || random.below(20) == 0)
+        path.push_back(l);  // twice, rarely
     }
     const double bytes = round ? static_cast<double>(1 + random.below(3)) : random.uniform(0.1, 10.0);
     const double count = counts ? static_cast<double>(1 + random.below(5)) : 1.0;
@@ -107,7 +108,7 @@ TEST_CASE("two flows of different size: the second speeds up when the first has 
   flows.add(std::vector<std::int32_t>{0}, 1.0);
   flows.add(std::vector<std::int32_t>{0}, 3.0);
   check_near(simulate_flows({1.0}, flows).finish_s, {2.0, 4.0});  // 1 and 1 by 2 s, then 2 alone
-  flows.start_s[1] = 0.5;  // half of the first is through when the second joins
+  flows.start_s[1] = 0.5;                                         // half of the first is through when the second joins
   check_near(simulate_flows({1.0}, flows).finish_s, {1.5, 4.0});
 }
 
@@ -143,7 +144,8 @@ TEST_CASE("flows over time end when the slow way says, re-filling only a part") 
   base::Random random(11);
   for (int i = 0; i < 600; ++i) {
     const Case made = random_case(random, i % 2 == 1, i % 3 == 1);
-    const FlowTimes fast = simulate_flows(made.capacity, made.flows), slow = simulate_flows_reference(made.capacity, made.flows);
+    const FlowTimes fast = simulate_flows(made.capacity, made.flows),
+                    slow = simulate_flows_reference(made.capacity, made.flows);
     check_near(fast.finish_s, slow.finish_s);
   }
 }
@@ -153,7 +155,8 @@ TEST_CASE("after every event of the incremental system all flows have a bottlene
   for (int i = 0; i < 200; ++i) {
     Case made = random_case(random, i % 2 == 1, false);
     FlowSystem system(made.capacity);
-    for (std::size_t f = 0; f < made.flows.size(); ++f) system.add(made.flows.links(f), made.flows.bytes[f], made.flows.count[f]);
+    for (std::size_t f = 0; f < made.flows.size(); ++f)
+      system.add(made.flows.links(f), made.flows.bytes[f], made.flows.count[f]);
     std::vector<std::int32_t> finished;
     std::vector<double> sent(made.flows.size(), 0.0);
     while (!std::isinf(system.next())) {
@@ -181,7 +184,8 @@ TEST_CASE("a count is the same as that many flows") {
     const Case made = random_case(random, true, i % 2 == 1);
     FlowSet single;
     for (std::size_t f = 0; f < made.flows.size(); ++f) {
-      for (double k = 0.0; k < made.flows.count[f]; k += 1.0) single.add(made.flows.links(f), made.flows.bytes[f], 1.0, made.flows.start_s[f]);
+      for (double k = 0.0; k < made.flows.count[f]; k += 1.0)
+        single.add(made.flows.links(f), made.flows.bytes[f], 1.0, made.flows.start_s[f]);
     }
     std::vector<std::int64_t> merged;
     const FlowSet again = merge_identical(single, merged);

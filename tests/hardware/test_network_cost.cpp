@@ -77,7 +77,8 @@ TEST_CASE("over nodes a ring moves through all NICs of the group on a node, up t
 
 TEST_CASE("all-reduce takes the fastest of ring, tree between nodes and the switch inside one") {
   const double nodes = 64.0;
-  CHECK(collective(Collective::all_reduce, 1e3, {64, 1}) == doctest::Approx(2e-5 + 2 * std::log2(nodes) * 5e-6 + 2e3 / 10e9));
+  CHECK(collective(Collective::all_reduce, 1e3, {64, 1}) ==
+        doctest::Approx(2e-5 + 2 * std::log2(nodes) * 5e-6 + 2e3 / 10e9));
   CHECK(collective(Collective::all_reduce, 1e12, {64, 1}) ==
         doctest::Approx(2e-5 + 126 * 5e-6 + 126.0 / 64.0 * 1e12 / 10e9));
   Profile profile = simple_profile();
@@ -160,7 +161,8 @@ TEST_CASE("low latency: one message an expert, what stays on the GPU is free, wh
   Profile profile = simple_profile();
   profile.moe_low_latency = {1e-5, 2e-6, 0.5, 0.5, 0.25, {}};
   const auto seconds = [&](std::int64_t ranks, bool nvlink) {
-    return hardware::low_latency_moe_seconds(simple_cluster(), profile, 1000.0, 1e4, {ranks, std::min<std::int64_t>(ranks, 8)}, nvlink);
+    return hardware::low_latency_moe_seconds(simple_cluster(), profile, 1000.0, 1e4,
+                                             {ranks, std::min<std::int64_t>(ranks, 8)}, nvlink);
   };
   CHECK(seconds(8, true) == doctest::Approx(1e-5 + 7.0 / 8.0 * 1e7 / 100e9));
   CHECK(seconds(64, true) == doctest::Approx(1.2e-5 + 56.0 / 64.0 * 1e7 / 10e9));

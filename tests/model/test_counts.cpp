@@ -24,11 +24,11 @@ struct Published {
 
 // As configs/models/README.md prints them, beside the papers; GLM-4.5 without its MTP module.
 const std::vector<Published> totals = {
-    {"deepseek-v3", 671.026e9},  {"deepseek-v2", 235.741e9},     {"kimi-k2", 1.026e12},
-    {"glm-4.5", 352.8e9},        {"qwen3-235b-a22b", 235.094e9}, {"qwen3-30b-a3b", 30.532e9},
-    {"qwen2.5-72b", 72.706e9},   {"mixtral-8x7b", 46.703e9},     {"llama-3.1-8b", 8.030e9},
-    {"llama-3.1-70b", 70.554e9}, {"llama-3.1-405b", 405.853e9},  {"llama-2-70b", 68.977e9},
-    {"llama-2-7b", 6.738e9},     {"llama-2-13b", 13.016e9},      {"qwen3-8b", 8.191e9},
+    {"deepseek-v3", 671.026e9},     {"deepseek-v2", 235.741e9},     {"kimi-k2", 1.026e12},
+    {"glm-4.5", 352.8e9},           {"qwen3-235b-a22b", 235.094e9}, {"qwen3-30b-a3b", 30.532e9},
+    {"qwen2.5-72b", 72.706e9},      {"mixtral-8x7b", 46.703e9},     {"llama-3.1-8b", 8.030e9},
+    {"llama-3.1-70b", 70.554e9},    {"llama-3.1-405b", 405.853e9},  {"llama-2-70b", 68.977e9},
+    {"llama-2-7b", 6.738e9},        {"llama-2-13b", 13.016e9},      {"qwen3-8b", 8.191e9},
     {"moonlight-16b-a3b", 15.960e9}};
 
 }  // namespace

@@ -9,9 +9,10 @@ using namespace hourglass;
 namespace {
 
 sim::Inputs small() {
-  return sim::load_inputs(std::string(HOURGLASS_SOURCE_DIR) + "/configs/plans/llama-3.1-405b.json",
-                          {"plan.model=../models/llama-3.1-8b.json", "plan.gpus=64", "plan.global_batch=128",
-                           "plan.tensor_parallel=2", "plan.pipeline_parallel=4", "plan.schedule=1f1b", "plan.chunks=0"});
+  return sim::load_inputs(
+      std::string(HOURGLASS_SOURCE_DIR) + "/configs/plans/llama-3.1-405b.json",
+      {"plan.model=../models/llama-3.1-8b.json", "plan.gpus=64", "plan.global_batch=128", "plan.tensor_parallel=2",
+       "plan.pipeline_parallel=4", "plan.schedule=1f1b", "plan.chunks=0"});
 }
 
 }  // namespace

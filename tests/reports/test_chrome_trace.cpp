@@ -67,7 +67,8 @@ TEST_CASE("asking for a record does not change the result") {
 TEST_CASE("the trace is JSON that names every rank and stream; names from files are inert") {
   Step s = step("dualpipe");
   s.inputs.provenance.argv = {"hourglass", "</script>\"\n\\"};
-  const base::Json trace = base::parse_json(reports::chrome_trace(s.inputs, s.result, s.record), "trace", std::size_t{1} << 30);
+  const base::Json trace =
+      base::parse_json(reports::chrome_trace(s.inputs, s.result, s.record), "trace", std::size_t{1} << 30);
   CHECK(trace["otherData"]["argv"][1] == "</script>\"\n\\");
   std::size_t complete = 0, counters = 0, names = 0;
   for (const base::Json& event : trace["traceEvents"]) {

@@ -29,8 +29,11 @@ TEST_CASE("balanced groups on a sound network cost what one group alone costs, u
 }
 
 TEST_CASE("groups that span leaves of an over-subscribed fabric collide under ECMP more than under adaptive routing") {
-  const std::vector<std::string> wide = {"plan.gpus=512", "plan.expert_parallel=256", "plan.pipeline_parallel=2",
-                                         "cluster.fabric.kind=multi_rail", "cluster.fabric.switch_ports=32",
+  const std::vector<std::string> wide = {"plan.gpus=512",
+                                         "plan.expert_parallel=256",
+                                         "plan.pipeline_parallel=2",
+                                         "cluster.fabric.kind=multi_rail",
+                                         "cluster.fabric.switch_ports=32",
                                          "cluster.fabric.oversubscription=3"};
   const sim::ExpertNetwork spread = sim::expert_network(reference(R"({"routing": "adaptive"})", wide));
   const sim::ExpertNetwork hashed = sim::expert_network(reference(R"({"routing": "ecmp"})", wide));

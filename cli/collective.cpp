@@ -1,0 +1,206 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/units.h"
+#include "cli/costs.h"
+#include "cli/network.h"
+#include "hardware/profile.h"
+#include "reports/network.h"
+
+namespace hourglass::cli {
+
+namespace po = boost::program_options;
+
+namespace {
+
+struct Options {
+  std::int64_t ranks = 64, tokens = 0, experts = 256, top_k = 8, nodes_per_token = 4, hidden = 7168, sms = 24;
+  std::uint64_t seed = 1;
+};
+
+// Tokens from a file: {"expert_loads": [...]}, one relative load an expert; or {"experts": N, "tokens": [...]}, for
+// each rank a list of tokens, each a list of expert numbers.
+hardware::MoeTokens tokens_from(const std::string& path, hardware::MoeRouting routing, std::uint64_t seed,
+                                base::Provenance& provenance) {
+  const base::JsonFile file = base::load_json(path);
+  provenance.inputs.push_back({path, file.text_hash});
+  base::Fields fields(file.value, path);
+  if (fields.has("expert_loads")) {
+    routing.loads = fields.numbers("expert_loads", 0.0, 1e15);
+    fields.finish();
+    return hardware::draw_tokens(routing, seed);
+  }
+  const std::int64_t experts = fields.integer("experts", 1, 1 << 20);
+  std::vector<std::vector<std::vector<std::int64_t>>> chosen;
+  try {
+    chosen = fields.any("tokens").get<decltype(chosen)>();
+  } catch (const nlohmann::json::exception&) {
+    fields.fail("tokens", "is not a list of ranks of tokens of expert numbers",
+                "write e.g. [[[0, 5], [3, 4]], [[1, 2]]]");
+  }
+  fields.finish();
+  if (static_cast<std::int64_t>(chosen.size()) != routing.ranks)
+    fields.fail("tokens", fmt::format("has {} ranks, --ranks says {}", chosen.size(), routing.ranks),
+                "make them equal");
+  return hardware::count_tokens(chosen, experts, routing.ranks_per_node);
+}
+
+void check_options(const Options& options) {
+  const auto range = [](std::int64_t value, std::int64_t low, std::int64_t high, const char* name) {
+    if (value < low || value > high)
+      throw base::UsageError(fmt::format("{} is not between {} and {}", value, low, high), name,
+                             "see hourglass collective --help");
+  };
+  range(options.ranks, 1, 1 << 20, "--ranks");
+  range(options.experts, 1, 1 << 16, "--experts");
+  range(options.top_k, 1, 1024, "--top-k");
+  range(options.nodes_per_token, 0, 1 << 20, "--nodes-per-token");
+  range(options.hidden, 1, 1 << 20, "--hidden");
+  range(options.sms, 1, 1024, "--sms");
+  range(options.tokens, 0, 1 << 20, "--tokens");
+}
+
+// The profile measured on this GPU lies beside the clusters unless told otherwise.
+hardware::Profile load_profile(NetworkInputs& inputs, const po::variables_map& values) {
+  const std::string path = values.count("profile") > 0
+                               ? values["profile"].as<std::string>()
+                               : (std::filesystem::path(inputs.cluster_file).parent_path().parent_path() / "profiles" /
+                                  (inputs.cluster.profile + ".json"))
+                                     .string();
+  const base::JsonFile file = base::load_json(path);
+  inputs.provenance.inputs.push_back({path, file.text_hash});
+  inputs.provenance.profile = inputs.cluster.profile;
+  return hardware::read_profile(file.value, path);
+}
+
+reports::CollectiveReport moe_report(NetworkInputs& inputs, const po::variables_map& values, const Options& options,
+                                     hardware::MoeStep step, hardware::RoutePolicy policy) {
+  const std::vector<std::string> kernels = {"normal", "low-latency-rdma", "low-latency"};
+  const std::string kernel_name = values["kernel"].as<std::string>();
+  const auto kernel = std::find(kernels.begin(), kernels.end(), kernel_name);
+  if (kernel == kernels.end())
+    throw base::UsageError(fmt::format("unknown kernel '{}'", base::printable(kernel_name)), "--kernel",
+                           base::suggestion(kernel_name, kernels));
+  const auto which = static_cast<hardware::MoeKernel>(kernel - kernels.begin());
+  const bool normal = which == hardware::MoeKernel::normal;
+  hardware::MoeRouting routing;
+  routing.ranks = options.ranks;
+  routing.ranks_per_node = inputs.cluster.gpus_per_node;
+  routing.tokens = options.tokens > 0 ? options.tokens : normal ? 4096 : 128;
+  routing.top_k = options.top_k;
+  routing.nodes_per_token = options.nodes_per_token;
+  routing.loads = hardware::uniform_loads(options.experts);
+  if (values.count("skew") > 0)
+    routing.loads = hardware::log_normal_loads(options.experts,
+                                               parse_number(values["skew"].as<std::string>(), "--skew"), options.seed);
+  if (values.count("skew") + values.count("loads") > 1)
+    throw base::UsageError("--skew and --loads exclude each other", "hourglass collective", "give one");
+  const hardware::MoeTokens tokens = values.count("loads") > 0 ? tokens_from(values["loads"].as<std::string>(), routing,
+                                                                             options.seed, inputs.provenance)
+                                     : values.count("skew") > 0 ? hardware::draw_tokens(routing, options.seed)
+                                                                : hardware::expected_tokens(routing);
+  hardware::MoeShape shape;
+  shape.hidden = options.hidden;
+  shape.sms = options.sms;
+  reports::CollectiveReport report;
+  report.moe = true;
+  report.moe_time = hardware::moe_time(inputs.topology, policy, tokens, shape, which, step,
+                                       hardware::moe_parameters(load_profile(inputs, values)));
+  report.transfer = report.moe_time.transfer;
+  report.algorithm = kernel_name;
+  report.bytes = hardware::token_bytes(shape, which, step);
+  return report;
+}
+
+reports::CollectiveReport plain_report(NetworkInputs& inputs, const po::variables_map& values, const Options& options,
+                                       const std::string& name, hardware::RoutePolicy policy) {
+  const hardware::CollectiveKind kind = hardware::collective_kind(name);
+  if (values.count("bytes") == 0)
+    throw base::UsageError("is missing", "--bytes", "give the size of the buffer, e.g. --bytes 1e9");
+  const double bytes = parse_number(values["bytes"].as<std::string>(), "--bytes");
+  const std::string algorithm = values["algorithm"].as<std::string>();
+  if (algorithm != "flat" && algorithm != "hierarchical")
+    throw base::UsageError(fmt::format("unknown algorithm '{}'", base::printable(algorithm)), "--algorithm",
+                           base::suggestion(algorithm, {"flat", "hierarchical"}));
+  const hardware::Profile profile = load_profile(inputs, values);
+  hardware::Network network(inputs.topology, policy, {profile.nvlink.efficiency, profile.rdma.efficiency},
+                            options.seed);
+  const double startup =
+      options.ranks > inputs.cluster.gpus_per_node ? profile.rdma.startup_s : profile.nvlink.startup_s;
+  const hardware::CollectiveTime time = hardware::collective_time(
+      network, kind,
+      algorithm == "flat" ? hardware::CollectiveAlgorithm::flat : hardware::CollectiveAlgorithm::hierarchical,
+      options.ranks, bytes, startup);
+  reports::CollectiveReport report;
+  report.transfer = time.transfer;
+  report.algorithm = algorithm;
+  report.bytes = bytes;
+  report.algorithm_bandwidth = time.algorithm_bandwidth;
+  report.bus_bandwidth = time.bus_bandwidth;
+  return report;
+}
+
+}  // namespace
+
+int collective(const Invocation& invocation) {
+  Options chosen;
+  po::options_description options("options");
+  options.add_options()("bytes", po::value<std::string>()->value_name("N"),
+                        "size of the buffer, as nccl-tests counts it")(
+      "ranks", po::value(&chosen.ranks)->value_name("N"), "GPUs that take part: the first of the cluster (default 64)")(
+      "algorithm", po::value<std::string>()->default_value("flat")->value_name("NAME"),
+      "flat (rings, direct) or hierarchical")(
+      "routing", po::value<std::string>()->default_value("destination-modulo")->value_name("NAME"),
+      "ecmp, destination-modulo or adaptive")("profile", po::value<std::string>()->value_name("FILE"),
+                                              "profile with the links' efficiencies (default: the cluster's)")(
+      "seed", po::value(&chosen.seed)->value_name("N"), "of the hash and of drawn routings (default 1)");
+  po::options_description moe("moe-dispatch and moe-combine");
+  moe.add_options()("kernel", po::value<std::string>()->default_value("normal")->value_name("NAME"),
+                    "normal, low-latency or low-latency-rdma")("tokens", po::value(&chosen.tokens)->value_name("N"),
+                                                               "a rank (default 4096; low latency 128)")(
+      "experts", po::value(&chosen.experts)->value_name("N"), "default 256")(
+      "top-k", po::value(&chosen.top_k)->value_name("N"), "default 8")(
+      "nodes-per-token", po::value(&chosen.nodes_per_token)->value_name("N"), "default 4; 0: any number")(
+      "hidden", po::value(&chosen.hidden)->value_name("N"), "default 7168")(
+      "sms", po::value(&chosen.sms)->value_name("N"), "of the normal kernels (default 24)")(
+      "skew", po::value<std::string>()->value_name("SIGMA"),
+      "draw every token's experts, loads log-normal (0: uniform); else what uniform routing sends on average")(
+      "loads", po::value<std::string>()->value_name("FILE"), "expert loads or a recorded routing (JSON)");
+  add_network_options(options);
+  add_format(options, "text (default) or json");
+  options.add(moe);
+  po::variables_map values;
+  const Usage usage = {"hourglass collective NAME --bytes N [options]",
+                       "One collective on the cluster: time, bandwidths, bytes on each tier, and the link that limits "
+                       "it.\nNAME: all-reduce, "
+                       "all-gather, reduce-scatter, all-to-all, send-recv, moe-dispatch, moe-combine.",
+                       {"name"}};
+  if (!parse(invocation, usage, options, values)) return 0;
+  const std::string format = format_of(values, {"text", "json"});
+  const std::string name = required(values, "name", "NAME");
+  std::vector<std::string> names = hardware::collective_names();
+  names.insert(names.end(), {"moe-dispatch", "moe-combine"});
+  if (std::find(names.begin(), names.end(), name) == names.end())
+    throw base::UsageError(fmt::format("unknown collective '{}'", base::printable(name)), "hourglass collective",
+                           base::suggestion(name, names));
+  check_options(chosen);
+  const hardware::RoutePolicy policy = hardware::route_policy(values["routing"].as<std::string>());
+  NetworkInputs inputs = read_network(invocation, values, chosen.ranks);
+  inputs.provenance.seed = chosen.seed;
+  const bool moe_step = name.starts_with("moe-");
+  reports::CollectiveReport report =
+      moe_step ? moe_report(inputs, values, chosen,
+                            name == "moe-dispatch" ? hardware::MoeStep::dispatch : hardware::MoeStep::combine, policy)
+               : plain_report(inputs, values, chosen, name, policy);
+  report.name = name;
+  report.routing = values["routing"].as<std::string>();
+  report.ranks = chosen.ranks;
+  write_out(format == "json" ? reports::collective_json(inputs.topology, report, inputs.provenance).dump(2) + "\n"
+                             : reports::collective_text(inputs.topology, report));
+  return 0;
+}
+
+}  // namespace hourglass::cli

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "base/provenance.h"
+#include "cli/command.h"
+#include "hardware/topology.h"
+
+// What `collective` and `topology` share: a cluster, how much of it, and what has failed.
+namespace hourglass::cli {
+
+struct NetworkInputs {
+  hardware::Cluster cluster;
+  hardware::Topology topology;
+  std::string cluster_file;
+  base::Provenance provenance;
+};
+
+void add_network_options(boost::program_options::options_description& options);
+// `gpus`: how many to build if --gpus does not say; 0: the whole cluster.
+NetworkInputs read_network(const Invocation& invocation, const boost::program_options::variables_map& values,
+                           std::int64_t gpus);
+
+}  // namespace hourglass::cli
