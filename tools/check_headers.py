@@ -3,13 +3,16 @@
 import concurrent.futures
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 root = pathlib.Path(__file__).resolve().parent.parent
 build = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else root / "build/release")
-rooms = ["base", "model", "hardware", "schedules", "sim", "planner", "reports", "cli"]
+rooms = ["base", "model", "hardware", "schedules", "sim", "planner", "reports", "kernels", "cli"]
 headers = sorted(h for room in rooms for h in (root / room).glob("*.h"))
+compiled = (build / "compile_commands.json").read_text() if (build / "compile_commands.json").exists() else ""
+libraries = [word for folder in sorted(set(re.findall(r"-isystem (\S+)", compiled))) for word in ("-isystem", folder)]
 launcher = ["ccache"] if subprocess.run(["which", "ccache"], capture_output=True).returncode == 0 else []
 
 
@@ -19,8 +22,8 @@ def compile_alone(header):
     text = f'#include "{header.relative_to(root)}"\n'
     if not unit.exists() or unit.read_text() != text:
         unit.write_text(text)
-    command = launcher + ["g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-I", str(root), "-I", str(build / "generated"),
-                          "-c", str(unit), "-o", str(unit.with_suffix(".o"))]
+    command = launcher + ["g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-I", str(root), "-I", str(build / "generated")]
+    command += libraries + ["-c", str(unit), "-o", str(unit.with_suffix(".o"))]
     return header, subprocess.run(command, capture_output=True, text=True)
 
 

@@ -1,0 +1,71 @@
+#include "kernels/loss.h"
+
+#include <cmath>
+
+#include "kernels/eigen_map.h"
+
+namespace hourglass::kernels {
+
+namespace {
+std::size_t position(Index i) { return static_cast<std::size_t>(i); }
+}  // namespace
+
+template <class T>
+void Embedding<T>::forward(const std::vector<std::int32_t>& tokens, const Tensor<T>& table, Tensor<T>& y) {
+  const Index rows = static_cast<Index>(tokens.size());
+  y.resize(rows, table.columns());
+#pragma omp parallel for schedule(static)
+  for (Index r = 0; r < rows; ++r) {
+    const T* source = table.row(tokens[position(r)]);
+    std::copy(source, source + table.columns(), y.row(r));
+  }
+}
+
+// Tokens repeat, so rows are added in order by one thread: the same sum on any number of threads.
+template <class T>
+void Embedding<T>::weight_gradient(const std::vector<std::int32_t>& tokens, const Tensor<T>& dy, Tensor<T>& dtable) {
+  for (Index r = 0; r < dy.rows(); ++r)
+    Values<T>(dtable.row(tokens[position(r)]), dy.columns()) += ConstValues<T>(dy.row(r), dy.columns());
+}
+
+template <class T>
+double CrossEntropy<T>::forward(const Tensor<T>& logits, const std::vector<std::int32_t>& targets, double weight,
+                                Tensor<T>& log_sum) {
+  const Index rows = logits.rows(), width = logits.columns();
+  log_sum.resize(rows, 1);
+#pragma omp parallel for schedule(static)
+  for (Index r = 0; r < rows; ++r) {
+    const ConstValues<T> x(logits.row(r), width);
+    const T largest = x.maxCoeff();
+    log_sum(r, 0) = largest + std::log((x - largest).exp().sum());
+  }
+  double loss = 0.0;
+  for (Index r = 0; r < rows; ++r) {
+    const std::int32_t target = targets[position(r)];
+    if (target >= 0) loss += weight * static_cast<double>(log_sum(r, 0) - logits(r, target));
+  }
+  return loss;
+}
+
+template <class T>
+void CrossEntropy<T>::input_gradient(Tensor<T>& logits, const std::vector<std::int32_t>& targets, double weight,
+                                     const Tensor<T>& log_sum) {
+#pragma omp parallel for schedule(static)
+  for (Index r = 0; r < logits.rows(); ++r) {
+    const std::int32_t target = targets[position(r)];
+    Values<T> x(logits.row(r), logits.columns());
+    if (target < 0) {
+      x.setZero();
+      continue;
+    }
+    x = (x - log_sum(r, 0)).exp() * static_cast<T>(weight);
+    x[target] -= static_cast<T>(weight);
+  }
+}
+
+template struct Embedding<float>;
+template struct Embedding<double>;
+template struct CrossEntropy<float>;
+template struct CrossEntropy<double>;
+
+}  // namespace hourglass::kernels
