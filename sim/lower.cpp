@@ -138,8 +138,11 @@ class Lowering {
   const BlockUse& use_of(const Block& block) {
     const auto [found, is_new] = block_uses_.try_emplace(&block);
     if (!is_new) return found->second;
+    const bool felt = std::any_of(block.segments.begin(), block.segments.end(),
+                                  [](const Block::Segment& segment) { return segment.slowdown != 1.0; });
     for (const Block::Segment& segment : block.segments) {
       TaskUse use;
+      use.felt = felt && segment.communication;
       use.nic = nic_share(segment.nic_bytes, segment.work);
       use.slowdown = static_cast<float>(segment.slowdown);
       if (segment.communication) use.group = group(segment.group, group_ranks(segment.group));
