@@ -15,7 +15,7 @@ namespace hourglass::reports {
 
 namespace {
 
-constexpr const char* lane_names[] = {"schedule", "compute", "communication", "point-to-point", "gradients"};
+constexpr const char* lane_names[] = {"schedule", "compute", "communication", "point-to-point", "gradients", "host"};
 double microseconds(base::Time time) { return base::seconds(time) * 1e6; }
 
 }  // namespace

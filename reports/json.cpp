@@ -24,6 +24,7 @@ Json rank_json(const sim::RankResult& rank) {
           {"optimizer_s", rank.optimizer_s},
           {"bubble_s", rank.bubble_s},
           {"exposed_communication_s", rank.exposed_communication_s},
+          {"launch_s", rank.launch_s},
           {"exposed_communication", exposed_json(rank.exposed)},
           {"idle", idle_json(rank.idle)},
           {"overlapped_pairs", rank.overlapped_pairs},

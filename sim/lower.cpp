@@ -177,7 +177,7 @@ class Lowering {
     const Block& block = blocks_.of(action);
     const BlockUse& known = use_of(block);
     const bool skewed = inputs_.plan.variation && inputs_.plan.variation->skews_experts();
-    ActionTasks tasks{add(rank, Stream::compute, 0, 0, position), 0, block.compute};
+    ActionTasks tasks{add(rank, Stream::compute, 0, 0, position), 0, block.compute, -1};
     std::vector<TaskId> ids;
     for (std::size_t i = 0; i < block.segments.size(); ++i) {
       const Block::Segment& segment = block.segments[i];
@@ -189,7 +189,13 @@ class Lowering {
       if (segment.after.empty() && segment.communication) builder_.depend(id, tasks.begin);
       ids.push_back(id);
     }
+    // A block is never shorter than half its computation, whatever slowed its weight gradients.
+    if (2 * block.host > block.compute) {
+      tasks.host = add(rank, Stream::host, block.host, mixture(all_of(WorkClass::launch, block.host)), position);
+      builder_.depend(static_cast<TaskId>(tasks.host), tasks.begin);
+    }
     tasks.end = add(rank, Stream::compute, 0, 0, position);
+    if (tasks.host >= 0) builder_.depend(tasks.end, static_cast<TaskId>(tasks.host));
     for (std::size_t i = 0; i < ids.size(); ++i) {
       if (block.segments[i].communication) builder_.depend(tasks.end, ids[i]);
     }

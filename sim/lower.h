@@ -11,14 +11,15 @@
 
 namespace hourglass::sim {
 
-enum class Stream : std::uint32_t { compute = 0, communication = 1, point_to_point = 2, gradients = 3 };
-inline constexpr std::uint32_t streams_per_rank = 4;
+enum class Stream : std::uint32_t { compute = 0, communication = 1, point_to_point = 2, gradients = 3, host = 4 };
+inline constexpr std::uint32_t streams_per_rank = 5;
 
 // Where an action sits in the task graph: a zero-length task opens and another closes it.
 struct ActionTasks {
   TaskId begin = 0;
   TaskId end = 0;
   base::Time compute = 0;  // work on the compute stream between them
+  std::int64_t host = -1;  // the task that launches its kernels; -1: it cannot matter
 };
 
 // The ends of a step on one rank: gradients reduced (for each stage if that overlaps), clipped by a global norm,
