@@ -1,34 +1,40 @@
 // Max-min fair rates kept up to date while flows come and go.
 //
 // In a max-min fair state every flow f has a bottleneck b(f): a link that is full and on which no flow is faster
-// (fair_share.cpp). All flows with the same bottleneck l, its members, have the same rate, so a rate belongs to a link:
-// level(l), and rate(f) = level(b(f)).
+// (fair_share.cpp). The flows whose bottleneck is l are l's members. They all have the same rate, level(l), so a rate
+// belongs to a link, and a state is written down as who is whose member:
+//     level(l) = (C_l - P_l) / m_l,    P_l = sum of level(b(f)) over the flows that pass l and are limited elsewhere,
+// with m_l members. It is max-min fair if and only if
+//     (1) the levels satisfy this, (2) on every link with members no passing flow is faster than its level,
+//     (3) on every link without members P_l <= C_l.
+// Exactly one vector of rates is max-min fair, so whatever way leads to (1) to (3) leads to the right rates.
 //
-// When flows leave or join, filling is taken up again in the middle. All flows are frozen at their rates; a level rises
-// from the lowest rate that may change, and flows thaw only where the bottleneck condition breaks at that level:
-//   joining: a flow that joins is thawed from the start (waits for its rate);
-//   check:   when the level reaches level(l) of a link whose traffic changed, and l has room for its members to go
-//   faster, they
-//            thaw there;
-//   limit:   when the level reaches the rate at which l would fill up with its waiting flows, but frozen ones on l are
-//   faster,
-//            those thaw first (they must share); when none is, the waiting flows stop, limited by l.
-// A thawed flow gives its old rate back to all its links and waits on them. Since it was no slower than the level, no
-// link's fill rate falls below the level: the level only rises, and each flow is treated at most once. A link whose
-// members are slower than the level cannot be touched any more: what thaws is faster than the level, and on that link
-// nothing is faster than its members. At the end every flow meets the condition, and the condition has exactly one
-// solution: the same rates as filling from nothing. What thaws is what really changes (and some ties).
+// When flows leave or join, only links whose P or m changed can break a condition. They are marked, and processed from
+// the lowest level up:
+//     capture: while (2) or (3) fails, the fastest passing flow becomes a member; its old bottleneck is marked;
+//     level:   if the level differs from (1), it moves, and so does P of every other link of its members, which are
+//     marked.
+// A member is no faster than any link it crosses, so changes travel from lower levels to higher ones, and going up a
+// link is mostly processed once. Nothing is done for a flow that keeps its bottleneck but one addition to the P of its
+// other links; flows that do not change are not looked at. No proof bounds how often a link can be marked, so after 32
+// times the number of links all rates are filled anew, by progressive filling, which always ends. The same is done
+// when many flows join at once.
+//
+// Most passes need not look for a faster passing flow: `top` is an upper bound that rises with what passes and is made
+// exact when it stands above the level.
 //
 // Time. Each link keeps a clock: bytes one of its members has sent so far. A member that joins at clock c with r bytes
 // to go ends at clock c + r whatever the level does in between, so a change of level touches no flow; a flow is touched
-// only when its bottleneck changes. A link's next end is now + (least finish - clock) / level; the links' next ends
-// form a queue in which outdated entries are known by their version.
+// only when its bottleneck changes. A link's next end is now + (least finish - clock) / level; the least of all is found
+// through the least of each block of 64 links.
 //
-// Rounding. Rates are compared within 1e-9 of themselves. A flow that joins closed members within that takes exactly
-// their level, and loads count exactly what the levels say, so errors do not add up.
+// Rounding. Levels move if they differ by a thousandth of the precision, a flow is captured if it is faster by a tenth
+// of it: ties do not travel. P is summed anew whenever passing flows are looked at.
 #include "hardware/flow_system.h"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <limits>
 
 namespace hourglass::hardware {
@@ -37,313 +43,449 @@ namespace {
 
 constexpr double same_time = 1e-11;  // ends that count as one, relative
 constexpr double never = std::numeric_limits<double>::infinity();
+constexpr std::size_t block = 64;
+constexpr std::int64_t most_steps = 32;  // a link, until everything is filled anew
 constexpr auto at(std::int32_t index) { return static_cast<std::size_t>(index); }
+
+void erase(std::vector<std::int32_t>& ids, std::int32_t id) {
+  *std::find(ids.begin(), ids.end(), id) = ids.back();
+  ids.pop_back();
+}
 
 }  // namespace
 
 FlowSystem::FlowSystem(const std::vector<double>& capacity, double precision)
-    : links_(capacity.size()), precision_(precision) {
+    : links_(capacity.size()),
+      members_(capacity.size()),
+      passing_(capacity.size()),
+      due_(capacity.size()),
+      ends_(capacity.size(), never),
+      first_end_((capacity.size() + block - 1) / block, never),
+      stale_(first_end_.size(), false),
+      precision_(precision) {
   for (std::size_t l = 0; l < capacity.size(); ++l) links_[l].capacity = capacity[l];
 }
 
 std::int32_t FlowSystem::add(std::span<const std::int32_t> path, double bytes, double count) {
   const auto id = static_cast<std::int32_t>(flows_.size());
-  FlowState flow;
+  Flow flow;
   flow.count = count;
   flow.finish = bytes;
   flow.first = static_cast<std::int32_t>(path_.size());
   flow.size = static_cast<std::int32_t>(path.size());
   path_.insert(path_.end(), path.begin(), path.end());
-  for (const std::int32_t l : path) links_[at(l)].flows.push_back(id);
   flows_.push_back(flow);
   (path.empty() ? instant_ : fresh_).push_back(id);
   ++active_;
   return id;
 }
 
-void FlowSystem::synchronize(LinkState& link) const {
+double FlowSystem::crossings(const Flow& flow, std::int32_t l) const {
+  const auto links = path(flow);
+  return flow.count * static_cast<double>(std::count(links.begin(), links.end(), l));
+}
+
+void FlowSystem::synchronize(Link& link) const {
   link.clock += link.level * (now_ - link.updated);
   link.updated = now_;
 }
 
-void FlowSystem::touch(std::int32_t l) {
-  LinkState& link = links_[at(l)];
-  if (link.touched) return;
-  link.touched = true;
-  link.thawed = 0;
-  link.rest = link.capacity - link.load;
-  link.waiting = 0.0;
-  link.key = never;
-  link.share = -1.0;
-  touched_.push_back(l);
-  if (link.members == 0) return;
-  heap_.push_back({link.level, l, false});
-  std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+void FlowSystem::change(std::int32_t l) {
+  if (links_[at(l)].changed) return;
+  links_[at(l)].changed = true;
+  changed_.push_back(l);
 }
 
-// From here the flow waits; push_changed() must follow.
-void FlowSystem::thaw(std::int32_t id) {
-  FlowState& flow = flows_[at(id)];
-  flow.thawed = true;
-  flow.new_bottleneck = -1;
-  thawed_.push_back(id);
-  const double given_back = rate_of(flow) * flow.count;
-  for (const std::int32_t l : path(flow)) {
-    touch(l);
-    LinkState& link = links_[at(l)];
-    link.rest += given_back;
-    link.waiting += flow.count;
-    if (link.changed) continue;
-    link.changed = true;
-    changed_.push_back(l);
-  }
-  if (flow.bottleneck >= 0) ++links_[at(flow.bottleneck)].thawed;
+void FlowSystem::mark(std::int32_t l) {
+  Link& link = links_[at(l)];
+  if (link.marked) return;
+  link.marked = true;
+  marked_.push_back({link.weight > 0.0 ? link.level : link.top, l});
+  std::push_heap(marked_.begin(), marked_.end(), std::greater<>());
 }
 
-// Puts links where they now stand as limits. An entry that is too low is corrected when it comes up; one too high never
-// is.
-void FlowSystem::push_changed() {
-  for (const std::int32_t l : changed_) {
-    LinkState& link = links_[at(l)];
-    link.changed = false;
-    const double share = std::max(0.0, link.rest / link.waiting);
-    if (share >= link.key) continue;
-    link.key = share;
-    heap_.push_back({share, l, true});
-    std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+// The fastest flow that passes l; P and `top` become exact.
+std::int32_t FlowSystem::fastest_passing(std::int32_t l) {
+  Link& link = links_[at(l)];
+  std::int32_t fastest = -1;
+  link.top = link.passing = 0.0;
+  for (const std::int32_t id : passing_[at(l)]) {
+    const Flow& flow = flows_[at(id)];
+    const double rate = links_[at(flow.bottleneck)].level;
+    link.passing += rate * (flow.size == 2 ? flow.count : crossings(flow, l));
+    if (fastest >= 0 && rate <= link.top) continue;
+    link.top = rate;
+    fastest = id;
   }
-  changed_.clear();
+  return fastest;
 }
 
-// The level has reached that of the members of l: could they go faster?
-void FlowSystem::check(std::int32_t l) {
-  const LinkState& link = links_[at(l)];
-  if (link.members == link.thawed) return;
-  // The link full with its members at their level: rest = waiting x level. More than that is room.
-  if (link.rest - link.waiting * link.level <= precision_ * link.level) return;
-  for (const std::int32_t id : link.flows) {
-    if (flows_[at(id)].bottleneck == l && !flows_[at(id)].thawed) thaw(id);
+// A flow that passes l becomes a member.
+void FlowSystem::capture(std::int32_t l, std::int32_t id) {
+  Flow& flow = flows_[at(id)];
+  const std::int32_t k = flow.bottleneck;
+  Link &link = links_[at(l)], &old = links_[at(k)];
+  synchronize(old);
+  synchronize(link);
+  flow.finish = std::max(0.0, flow.finish - old.clock) + link.clock;
+  flow.bottleneck = l;
+  due_[at(l)].push_back({flow.finish, id});
+  std::push_heap(due_[at(l)].begin(), due_[at(l)].end(), std::greater<>());
+  erase(passing_[at(l)], id);
+  members_[at(l)].push_back(id);
+  erase(members_[at(k)], id);
+  passing_[at(k)].push_back(id);
+  const double here = crossings(flow, l), there = crossings(flow, k);
+  const double old_level = old.level;
+  link.weight += here;
+  old.weight -= there;
+  if (old.weight <= 0.0) old.level = 0.0;
+  for (const std::int32_t c : path(flow)) {
+    Link& other = links_[at(c)];
+    if (c != k) other.passing -= old_level * flow.count;
+    if (c != l) other.passing += link.level * flow.count;
+    if (c == l) continue;
+    other.top = std::max(other.top, link.level);
+    if (other.weight > 0.0 || c == k) mark(c);
   }
-  push_changed();
+  change(l);
+  change(k);
 }
 
-// The level has reached the rate at which l fills up.
-void FlowSystem::limit(std::int32_t l) {
-  LinkState& link = links_[at(l)];
-  const double share = std::max(0.0, link.rest / link.waiting);
-  const double most = share * (1.0 + precision_);
-  for (const std::int32_t id : link.flows) {
-    if (!flows_[at(id)].thawed && rate_of(flows_[at(id)]) > most) thaw(id);
-  }
-  if (!changed_.empty()) return push_changed();
-  link.share = share;
-  limits_.push_back(l);
-  for (const std::int32_t id : link.flows) {
-    FlowState& flow = flows_[at(id)];
-    if (!flow.thawed || flow.new_bottleneck >= 0) continue;
-    flow.new_bottleneck = l;
-    flow.new_rate = share;
-    for (const std::int32_t k : path(flow)) {
-      LinkState& other = links_[at(k)];
-      other.rest -= share * flow.count;
-      other.waiting -= flow.count;
+void FlowSystem::set_level(std::int32_t l, double level) {
+  Link& link = links_[at(l)];
+  synchronize(link);
+  const double rise = level - link.level;
+  link.level = level;
+  for (const std::int32_t id : members_[at(l)]) {
+    const Flow& flow = flows_[at(id)];
+    for (const std::int32_t c : path(flow)) {
+      if (c == l) continue;
+      Link& other = links_[at(c)];
+      other.passing += rise * flow.count;
+      if (level > other.top) other.top = level;
+      if (other.marked) continue;
+      if (other.weight > 0.0 || other.passing > other.capacity * (1.0 + 0.1 * precision_)) mark(c);
     }
   }
+  refilled_ += static_cast<double>(members_[at(l)].size());
+  change(l);
 }
 
-void FlowSystem::fill() {
-  while (!heap_.empty()) {
-    std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
-    const Step step = heap_.back();
-    heap_.pop_back();
-    LinkState& link = links_[at(step.link)];
-    if (!step.limits) {
-      check(step.link);
-      continue;
-    }
-    if (step.rate != link.key) continue;  // there is a lower entry, or was
-    link.key = never;
-    if (link.waiting <= 0.0) continue;
-    if (link.rest / link.waiting > step.rate) {  // others stopped below their share of it
-      link.changed = true;
-      changed_.push_back(step.link);
-      push_changed();
-      continue;
-    }
-    limit(step.link);
-    if (link.waiting > 0.0 && link.key == never) {
-      link.changed = true;
-      changed_.push_back(step.link);
-      push_changed();
+void FlowSystem::process(std::int32_t l) {
+  Link& link = links_[at(l)];
+  link.marked = false;
+  if (passing_[at(l)].empty()) link.passing = link.top = 0.0;
+  double share = 0.0;
+  std::int32_t fastest = -1;
+  while (true) {
+    if (link.weight > 0.0)
+      share = (link.capacity - link.passing) / link.weight;
+    else if (link.passing <= link.capacity * (1.0 + 0.1 * precision_))
+      return;
+    if (link.top <= std::max(0.0, share) * (1.0 + 0.1 * precision_)) break;
+    if (fastest < 0) {
+      fastest = fastest_passing(l);
+    } else {
+      capture(l, fastest);
+      fastest = -1;
     }
   }
+  if (std::abs(share - link.level) > 1e-3 * precision_ * share) set_level(l, share);
 }
 
-// Flows whose bottleneck changed move from one link's clock to another's.
-void FlowSystem::move_flows() {
-  for (const std::int32_t id : thawed_) {
-    FlowState& flow = flows_[at(id)];
-    if (flow.bottleneck == flow.new_bottleneck || flow.bottleneck < 0) continue;
-    LinkState& old = links_[at(flow.bottleneck)];
-    flow.finish = std::max(0.0, flow.finish - old.clock);  // bytes to go
-    --old.members;
+// A flow that is new becomes a member where its share would be least. The first guess need not be right.
+void FlowSystem::join(std::int32_t id) {
+  Flow& flow = flows_[at(id)];
+  std::int32_t best = -1;
+  double least = never;
+  for (const std::int32_t c : path(flow)) {
+    const Link& link = links_[at(c)];
+    const double share = (link.capacity - link.passing) / (link.weight + crossings(flow, c));
+    if (best >= 0 && share >= least) continue;
+    least = share;
+    best = c;
   }
-  for (const std::int32_t l : limits_) {
-    LinkState& link = links_[at(l)];
-    if (link.members == 0) {
-      link.clock = 0.0;
-      link.updated = now_;
-      link.due.clear();
+  Link& link = links_[at(best)];
+  synchronize(link);
+  if (link.weight <= 0.0) due_[at(best)].clear();
+  link.weight += crossings(flow, best);
+  flow.bottleneck = best;
+  flow.finish += link.clock;
+  due_[at(best)].push_back({flow.finish, id});
+  std::push_heap(due_[at(best)].begin(), due_[at(best)].end(), std::greater<>());
+  const auto links = path(flow);
+  for (std::size_t i = 0; i < links.size(); ++i) {
+    Link& other = links_[at(links[i])];
+    const bool again = std::find(links.begin(), links.begin() + static_cast<std::ptrdiff_t>(i), links[i]) !=
+                       links.begin() + static_cast<std::ptrdiff_t>(i);
+    if (!again) (links[i] == best ? members_ : passing_)[at(links[i])].push_back(id);
+    if (links[i] != best) {
+      other.passing += link.level * flow.count;
+      other.top = std::max(other.top, link.level);
     }
-    if (!link.kept) link.level = link.share;  // else new members take the level of those that stay
+    mark(links[i]);
   }
-  for (const std::int32_t id : thawed_) {
-    FlowState& flow = flows_[at(id)];
-    LinkState& link = links_[at(flow.new_bottleneck)];
-    if (link.level != flow.new_rate) {
-      for (const std::int32_t k : path(flow)) links_[at(k)].rest -= (link.level - flow.new_rate) * flow.count;
-    }
-    if (flow.bottleneck == flow.new_bottleneck) continue;
-    flow.bottleneck = flow.new_bottleneck;
-    flow.finish += link.clock;
-    ++link.members;
-    link.due.push_back({flow.finish, id});
-    std::push_heap(link.due.begin(), link.due.end(), std::greater<>());
-  }
+  change(best);
 }
 
-void FlowSystem::commit() {
-  for (const std::int32_t l : touched_) {
-    LinkState& link = links_[at(l)];
+void FlowSystem::leave(std::int32_t id) {
+  Flow& flow = flows_[at(id)];
+  const std::int32_t l = flow.bottleneck;
+  Link& link = links_[at(l)];
+  erase(members_[at(l)], id);
+  link.weight -= crossings(flow, l);
+  const double rate = link.level;
+  if (link.weight <= 0.0) {
     synchronize(link);
-    link.kept = link.members > link.thawed;
+    link.level = 0.0;
   }
-  move_flows();
-  for (const std::int32_t l : touched_) {
-    LinkState& link = links_[at(l)];
-    link.load = link.capacity - link.rest;
-    link.touched = false;
-    if (link.share >= 0.0 || link.thawed > 0) schedule(l);
+  const auto links = path(flow);
+  for (std::size_t i = 0; i < links.size(); ++i) {
+    const std::int32_t c = links[i];
+    Link& other = links_[at(c)];
+    if (c != l) {
+      other.passing -= rate * flow.count;
+      const auto before = links.begin() + static_cast<std::ptrdiff_t>(i);
+      if (std::find(links.begin(), before, c) == before) erase(passing_[at(c)], id);
+    }
+    if (other.weight > 0.0) mark(c);
   }
-  for (const std::int32_t id : thawed_) flows_[at(id)].thawed = false;
+  flow.bottleneck = -1;
+  change(l);
 }
 
-void FlowSystem::schedule(std::int32_t l) {
-  LinkState& link = links_[at(l)];
-  ++link.version;
-  const auto outdated = [&](const Due& due) {
-    const FlowState& flow = flows_[at(due.flow)];
-    return flow.done || flow.bottleneck != l || flow.finish != due.finish;
-  };
-  while (!link.due.empty() && outdated(link.due.front())) {
-    std::pop_heap(link.due.begin(), link.due.end(), std::greater<>());
-    link.due.pop_back();
+// All flows, those under way with the bytes they have left.
+void FlowSystem::gather(Ids& ids) {
+  for (std::size_t l = 0; l < links_.size(); ++l) {
+    Link& link = links_[l];
+    synchronize(link);
+    for (const std::int32_t id : members_[l]) {
+      Flow& flow = flows_[at(id)];
+      flow.finish = std::max(0.0, flow.finish - link.clock);
+      flow.bottleneck = -1;
+      ids.push_back(id);
+    }
+    members_[l].clear();
+    passing_[l].clear();
+    due_[l].clear();
+    link.passing = link.weight = link.level = link.top = link.clock = 0.0;
+    link.updated = now_;
+    link.marked = false;
   }
-  if (link.due.empty() || link.level <= 0.0) return;
-  const double wait = std::max(0.0, link.due.front().finish - link.clock) / link.level;
-  events_.push({now_ + wait, l, link.version});
+  marked_.clear();
+}
+
+// Flows whose bottleneck is known take their places.
+void FlowSystem::enlist(const Ids& ids) {
+  for (Ids& passing : passing_) passing.clear();
+  for (const std::int32_t id : ids) {
+    Flow& flow = flows_[at(id)];
+    const std::int32_t l = flow.bottleneck;
+    members_[at(l)].push_back(id);
+    due_[at(l)].push_back({flow.finish, id});
+    const double level = links_[at(l)].level;
+    const auto links = path(flow);
+    for (std::size_t i = 0; i < links.size(); ++i) {
+      const std::int32_t c = links[i];
+      Link& other = links_[at(c)];
+      if (c == l) {
+        other.weight += flow.count;
+        continue;
+      }
+      other.passing += level * flow.count;
+      other.top = std::max(other.top, level);
+      const auto before = links.begin() + static_cast<std::ptrdiff_t>(i);
+      if (std::find(links.begin(), before, c) == before) passing_[at(c)].push_back(id);
+    }
+  }
+  for (std::size_t l = 0; l < links_.size(); ++l) {
+    std::make_heap(due_[l].begin(), due_[l].end(), std::greater<>());
+    change(static_cast<std::int32_t>(l));
+  }
+}
+
+// Progressive filling from nothing: the link with the least share for the flows that still wait on it limits them.
+void FlowSystem::refill() {
+  Ids ids;
+  gather(ids);
+  ids.insert(ids.end(), fresh_.begin(), fresh_.end());
+  std::vector<double> rest(links_.size()), waiting(links_.size(), 0.0);
+  for (std::size_t l = 0; l < links_.size(); ++l) rest[l] = links_[l].capacity;
+  for (const std::int32_t id : ids) {
+    for (const std::int32_t c : path(flows_[at(id)])) {
+      waiting[at(c)] += flows_[at(id)].count;
+      passing_[at(c)].push_back(id);
+    }
+  }
+  std::vector<Step> heap;
+  for (std::size_t l = 0; l < links_.size(); ++l) {
+    if (waiting[l] > 0.0) heap.push_back({rest[l] / waiting[l], static_cast<std::int32_t>(l)});
+  }
+  std::make_heap(heap.begin(), heap.end(), std::greater<>());
+  while (!heap.empty()) {
+    std::pop_heap(heap.begin(), heap.end(), std::greater<>());
+    const Step step = heap.back();
+    heap.pop_back();
+    const auto l = at(step.link);
+    if (waiting[l] <= 0.0) continue;
+    const double share = std::max(0.0, rest[l]) / waiting[l];  // only ever rises
+    if (share > step.level * (1.0 + 1e-12)) {
+      heap.push_back({share, step.link});
+      std::push_heap(heap.begin(), heap.end(), std::greater<>());
+      continue;
+    }
+    links_[l].level = share;
+    for (const std::int32_t id : passing_[l]) {
+      Flow& flow = flows_[at(id)];
+      if (flow.bottleneck >= 0) continue;
+      flow.bottleneck = step.link;
+      for (const std::int32_t c : path(flow)) {
+        rest[at(c)] -= share * flow.count;
+        waiting[at(c)] -= flow.count;
+      }
+    }
+  }
+  enlist(ids);
+  refilled_ += static_cast<double>(ids.size());
 }
 
 void FlowSystem::settle() {
-  if (dirty_.empty() && fresh_.empty()) return;
-  for (const std::int32_t l : dirty_) {
-    links_[at(l)].dirty = false;
-    if (links_[at(l)].members > 0) touch(l);
-  }
-  for (const std::int32_t id : fresh_) thaw(id);
-  dirty_.clear();
-  fresh_.clear();
-  push_changed();
-  fill();
+  if (fresh_.empty() && marked_.empty() && changed_.empty()) return;
   ++solves_;
-  refilled_ += static_cast<double>(thawed_.size());
-  commit();
-  thawed_.clear();
-  touched_.clear();
-  limits_.clear();
+  if (static_cast<std::int64_t>(fresh_.size()) * 4 > active_) {
+    refill();
+  } else {
+    for (const std::int32_t id : fresh_) join(id);
+  }
+  fresh_.clear();
+  const std::int64_t most = most_steps * static_cast<std::int64_t>(links_.size());
+  for (std::int64_t step = 0; !marked_.empty(); ++step) {
+    if (step > most) {
+      refill();
+      break;
+    }
+    std::pop_heap(marked_.begin(), marked_.end(), std::greater<>());
+    const std::int32_t l = marked_.back().link;
+    marked_.pop_back();
+    process(l);
+  }
+  for (const std::int32_t l : changed_) schedule(l);
+  changed_.clear();
+}
+
+void FlowSystem::schedule(std::int32_t l) {
+  Link& link = links_[at(l)];
+  link.changed = false;
+  stale_[at(l) / block] = true;
+  ends_[at(l)] = never;
+  std::vector<Due>& due = due_[at(l)];
+  if (link.weight <= 0.0) {
+    due.clear();
+    link.clock = 0.0;
+    link.updated = now_;
+    return;
+  }
+  const auto outdated = [&](const Due& entry) {
+    const Flow& flow = flows_[at(entry.flow)];
+    return flow.bottleneck != l || flow.finish != entry.finish;
+  };
+  while (!due.empty() && outdated(due.front())) {
+    std::pop_heap(due.begin(), due.end(), std::greater<>());
+    due.pop_back();
+  }
+  if (due.empty() || link.level <= 0.0) return;
+  const double reached = link.clock + link.level * (now_ - link.updated);
+  ends_[at(l)] = now_ + std::max(0.0, due.front().finish - reached) / link.level;
 }
 
 double FlowSystem::next() {
   settle();
   if (!instant_.empty()) return now_;
-  while (!events_.empty() && events_.top().version != links_[at(events_.top().link)].version) events_.pop();
-  return events_.empty() ? never : events_.top().time;
+  double least = never;
+  for (std::size_t b = 0; b < first_end_.size(); ++b) {
+    if (stale_[b]) {
+      stale_[b] = false;
+      const std::size_t begin = b * block, end = std::min(begin + block, ends_.size());
+      first_end_[b] = *std::min_element(ends_.begin() + static_cast<std::ptrdiff_t>(begin),
+                                        ends_.begin() + static_cast<std::ptrdiff_t>(end));
+    }
+    least = std::min(least, first_end_[b]);
+  }
+  return least;
 }
 
-void FlowSystem::finish(std::int32_t id) {
-  FlowState& flow = flows_[at(id)];
-  const double load = rate_of(flow) * flow.count;
-  for (const std::int32_t l : path(flow)) {
-    LinkState& link = links_[at(l)];
-    const auto here = std::find(link.flows.begin(), link.flows.end(), id);
-    *here = link.flows.back();
-    link.flows.pop_back();
-    link.load = link.flows.empty() ? 0.0 : link.load - load;
-    if (!link.dirty) {
-      link.dirty = true;
-      dirty_.push_back(l);
-    }
+// Nothing is under way any more.
+void FlowSystem::clear() {
+  for (std::size_t l = 0; l < links_.size(); ++l) {
+    Link& link = links_[l];
+    const double capacity = link.capacity;
+    link = Link{};
+    link.capacity = capacity;
+    link.updated = now_;
+    members_[l].clear();
+    passing_[l].clear();
+    due_[l].clear();
+    ends_[l] = never;
   }
-  --links_[at(flow.bottleneck)].members;
-  flow.bottleneck = -1;
+  std::fill(first_end_.begin(), first_end_.end(), never);
+  marked_.clear();
+  changed_.clear();
 }
 
 void FlowSystem::advance(double time, std::vector<std::int32_t>& finished) {
-  settle();
+  next();
   now_ = time;
   const std::size_t begin = finished.size();
   finished.insert(finished.end(), instant_.begin(), instant_.end());
   for (const std::int32_t id : instant_) flows_[at(id)].done = true;
-  active_ -= static_cast<std::int64_t>(instant_.size());
   instant_.clear();
   const std::size_t first = finished.size();
-  while (!events_.empty() && events_.top().time <= time * (1.0 + same_time)) {
-    const Event event = events_.top();
-    events_.pop();
-    LinkState& link = links_[at(event.link)];
-    if (event.version != link.version) continue;
-    synchronize(link);
-    const double reached = link.clock + link.level * time * same_time;
-    while (!link.due.empty() && link.due.front().finish <= reached) {
-      const Due due = link.due.front();
-      std::pop_heap(link.due.begin(), link.due.end(), std::greater<>());
-      link.due.pop_back();
-      FlowState& flow = flows_[at(due.flow)];
-      if (flow.done || flow.bottleneck != event.link || flow.finish != due.finish) continue;
-      flow.done = true;
-      finished.push_back(due.flow);
+  const double until = time * (1.0 + same_time);
+  for (std::size_t b = 0; b < first_end_.size(); ++b) {
+    if (first_end_[b] > until) continue;
+    for (std::size_t l = b * block; l < std::min((b + 1) * block, links_.size()); ++l) {
+      if (ends_[l] > until) continue;
+      Link& link = links_[l];
+      synchronize(link);
+      const double reached = link.clock + link.level * time * same_time;
+      std::vector<Due>& due = due_[l];
+      bool any = false;
+      while (!due.empty() && (due.front().finish <= reached || !any)) {
+        const Due entry = due.front();
+        std::pop_heap(due.begin(), due.end(), std::greater<>());
+        due.pop_back();
+        Flow& flow = flows_[at(entry.flow)];
+        if (flow.done || flow.bottleneck != static_cast<std::int32_t>(l) || flow.finish != entry.finish) continue;
+        any = true;
+        flow.done = true;
+        finished.push_back(entry.flow);
+      }
     }
-    schedule(event.link);
   }
-  active_ -= static_cast<std::int64_t>(finished.size() - first);
-  if (active_ == 0) {  // nothing is left to re-rate
-    for (LinkState& link : links_) {
-      link.flows.clear();
-      link.due.clear();
-      link.members = 0;
-      link.load = 0.0;
-      ++link.version;
-    }
+  active_ -= static_cast<std::int64_t>(finished.size() - begin);
+  if (active_ == 0) {
     for (std::size_t i = first; i < finished.size(); ++i) flows_[at(finished[i])].bottleneck = -1;
+    clear();
   } else {
-    for (std::size_t i = first; i < finished.size(); ++i) finish(finished[i]);
+    for (std::size_t i = first; i < finished.size(); ++i) leave(finished[i]);
   }
   std::sort(finished.begin() + static_cast<std::ptrdiff_t>(begin), finished.end());
 }
 
 double FlowSystem::rate(std::int32_t id) {
   settle();
-  const FlowState& flow = flows_[at(id)];
+  const Flow& flow = flows_[at(id)];
   if (flow.size == 0 && !flow.done) return never;
-  return flow.done ? 0.0 : rate_of(flow);
+  return flow.done ? 0.0 : links_[at(flow.bottleneck)].level;
 }
 
 double FlowSystem::remaining(std::int32_t id) {
   settle();
-  const FlowState& flow = flows_[at(id)];
+  const Flow& flow = flows_[at(id)];
   if (flow.done) return 0.0;
   if (flow.bottleneck < 0) return flow.finish;
-  const LinkState& link = links_[at(flow.bottleneck)];
+  const Link& link = links_[at(flow.bottleneck)];
   return std::max(0.0, flow.finish - (link.clock + link.level * (now_ - link.updated)));
 }
 
