@@ -33,6 +33,7 @@
 #include "hardware/flow_system.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -52,18 +53,63 @@ void erase(std::vector<std::int32_t>& ids, std::int32_t id) {
   ids.pop_back();
 }
 
+// Whether the i-th link of a path came before.
+bool repeats(std::span<const std::int32_t> links, std::size_t i) {
+  const auto here = links.begin() + static_cast<std::ptrdiff_t>(i);
+  return std::find(links.begin(), here, *here) != here;
+}
+
 }  // namespace
 
+// A bucket is the number's exponent (its last six bits) and ten bits of its fraction; numbers that differ by a factor of
+// more than 2^64 come in any order. Bits say which buckets, which words of bits and which groups of words hold something.
+void FlowSystem::Queue::push(double level, std::int32_t link) {
+  if (head_.empty()) {
+    head_.assign(std::size_t{1} << 16, -1);
+    filled_.assign(1024, 0);
+    filled_words_.assign(16, 0);
+  }
+  const std::size_t bucket = (std::bit_cast<std::uint64_t>(level) >> 42) & 0xffff;
+  next_[at(link)] = head_[bucket];
+  head_[bucket] = link;
+  filled_[bucket / 64] |= std::uint64_t{1} << bucket % 64;
+  filled_words_[bucket / 4096] |= std::uint64_t{1} << bucket / 64 % 64;
+  filled_groups_ |= std::uint64_t{1} << bucket / 4096;
+  ++size_;
+}
+
+std::int32_t FlowSystem::Queue::pop() {
+  const auto lowest = [](std::uint64_t bits) { return static_cast<std::size_t>(std::countr_zero(bits)); };
+  const auto remove = [](std::uint64_t& bits) { return (bits &= bits - 1) == 0; };
+  const std::size_t group = lowest(filled_groups_);
+  const std::size_t word = group * 64 + lowest(filled_words_[group]);
+  const std::size_t bucket = word * 64 + lowest(filled_[word]);
+  const std::int32_t link = head_[bucket];
+  head_[bucket] = next_[at(link)];
+  if (head_[bucket] < 0 && remove(filled_[word]) && remove(filled_words_[group])) remove(filled_groups_);
+  --size_;
+  return link;
+}
+
+void FlowSystem::Queue::clear() {
+  while (!empty()) pop();
+}
+
 FlowSystem::FlowSystem(const std::vector<double>& capacity, double precision)
-    : links_(capacity.size()),
+    : traffic_(capacity.size()),
+      links_(capacity.size()),
       members_(capacity.size()),
       passing_(capacity.size()),
       due_(capacity.size()),
       ends_(capacity.size(), never),
       first_end_((capacity.size() + block - 1) / block, never),
       stale_(first_end_.size(), false),
+      marked_(capacity.size()),
       precision_(precision) {
-  for (std::size_t l = 0; l < capacity.size(); ++l) links_[l].capacity = capacity[l];
+  for (std::size_t l = 0; l < capacity.size(); ++l) {
+    links_[l].capacity = capacity[l];
+    unmark(static_cast<std::int32_t>(l));
+  }
 }
 
 std::int32_t FlowSystem::add(std::span<const std::int32_t> path, double bytes, double count) {
@@ -75,18 +121,39 @@ std::int32_t FlowSystem::add(std::span<const std::int32_t> path, double bytes, d
   flow.size = static_cast<std::int32_t>(path.size());
   path_.insert(path_.end(), path.begin(), path.end());
   flows_.push_back(flow);
+  bottleneck_.push_back(-1);
+  plain_ = plain_ && count == 1.0;
+  for (std::size_t i = 1; i < path.size(); ++i) plain_ = plain_ && !repeats(path, i);
   (path.empty() ? instant_ : fresh_).push_back(id);
   ++active_;
   return id;
 }
 
 double FlowSystem::crossings(const Flow& flow, std::int32_t l) const {
+  if (plain_) return 1.0;
   const auto links = path(flow);
   return flow.count * static_cast<double>(std::count(links.begin(), links.end(), l));
 }
 
-void FlowSystem::synchronize(Link& link) const {
-  link.clock += link.level * (now_ - link.updated);
+FlowSystem::Member FlowSystem::member(std::int32_t id, std::int32_t l) const {
+  const Flow& flow = flows_[at(id)];
+  Member member{id, {-1, -1, -1}};
+  if (flow.count != 1.0 || flow.size > 4) {
+    member.others[0] = -2;
+    return member;
+  }
+  std::size_t k = 0;
+  for (const std::int32_t c : path(flow)) {
+    if (c == l) continue;
+    if (k == 3) return {id, {-2, -1, -1}};
+    member.others[k++] = c;
+  }
+  return member;
+}
+
+void FlowSystem::synchronize(std::int32_t l) {
+  Link& link = links_[at(l)];
+  link.clock += traffic_[at(l)].level * (now_ - link.updated);
   link.updated = now_;
 }
 
@@ -96,76 +163,99 @@ void FlowSystem::change(std::int32_t l) {
   changed_.push_back(l);
 }
 
+void FlowSystem::unmark(std::int32_t l) {
+  const Link& link = links_[at(l)];
+  traffic_[at(l)].mark_above = link.weight > 0.0 ? -never : link.capacity * (1.0 + 0.1 * precision_);
+}
+
 void FlowSystem::mark(std::int32_t l) {
-  Link& link = links_[at(l)];
-  if (link.marked) return;
-  link.marked = true;
-  marked_.push_back({link.weight > 0.0 ? link.level : link.top, l});
-  std::push_heap(marked_.begin(), marked_.end(), std::greater<>());
+  Traffic& traffic = traffic_[at(l)];
+  if (traffic.mark_above == never) return;
+  traffic.mark_above = never;
+  marked_.push(traffic.level > 0.0 ? traffic.level : traffic.top, l);
 }
 
 // The fastest flow that passes l; P and `top` become exact.
 std::int32_t FlowSystem::fastest_passing(std::int32_t l) {
-  Link& link = links_[at(l)];
   std::int32_t fastest = -1;
-  link.top = link.passing = 0.0;
+  double top = 0.0, passing = 0.0;
   for (const std::int32_t id : passing_[at(l)]) {
-    const Flow& flow = flows_[at(id)];
-    const double rate = links_[at(flow.bottleneck)].level;
-    link.passing += rate * (flow.size == 2 ? flow.count : crossings(flow, l));
-    if (fastest >= 0 && rate <= link.top) continue;
-    link.top = rate;
+    const double rate = traffic_[at(bottleneck_[at(id)])].level;
+    passing += plain_ ? rate : rate * crossings(flows_[at(id)], l);
+    if (fastest >= 0 && rate <= top) continue;
+    top = rate;
     fastest = id;
   }
+  traffic_[at(l)].top = top;
+  traffic_[at(l)].passing = passing;
   return fastest;
 }
 
 // A flow that passes l becomes a member.
 void FlowSystem::capture(std::int32_t l, std::int32_t id) {
   Flow& flow = flows_[at(id)];
-  const std::int32_t k = flow.bottleneck;
-  Link &link = links_[at(l)], &old = links_[at(k)];
-  synchronize(old);
-  synchronize(link);
-  flow.finish = std::max(0.0, flow.finish - old.clock) + link.clock;
-  flow.bottleneck = l;
+  const std::int32_t k = bottleneck_[at(id)];
+  synchronize(k);
+  synchronize(l);
+  flow.finish = std::max(0.0, flow.finish - links_[at(k)].clock) + links_[at(l)].clock;
+  bottleneck_[at(id)] = l;
   due_[at(l)].push_back({flow.finish, id});
   std::push_heap(due_[at(l)].begin(), due_[at(l)].end(), std::greater<>());
   erase(passing_[at(l)], id);
-  members_[at(l)].push_back(id);
-  erase(members_[at(k)], id);
+  members_[at(l)].push_back(member(id, l));
+  expel(k, id);
   passing_[at(k)].push_back(id);
-  const double here = crossings(flow, l), there = crossings(flow, k);
-  const double old_level = old.level;
-  link.weight += here;
-  old.weight -= there;
-  if (old.weight <= 0.0) old.level = 0.0;
+  links_[at(l)].weight += crossings(flow, l);
+  const double old_level = traffic_[at(k)].level, level = traffic_[at(l)].level;
+  drop(k, crossings(flow, k));
   for (const std::int32_t c : path(flow)) {
-    Link& other = links_[at(c)];
+    Traffic& other = traffic_[at(c)];
     if (c != k) other.passing -= old_level * flow.count;
-    if (c != l) other.passing += link.level * flow.count;
     if (c == l) continue;
-    other.top = std::max(other.top, link.level);
-    if (other.weight > 0.0 || c == k) mark(c);
+    other.passing += level * flow.count;
+    other.top = std::max(other.top, level);
+    if (links_[at(c)].weight > 0.0 || c == k) mark(c);
   }
   change(l);
   change(k);
 }
 
-void FlowSystem::set_level(std::int32_t l, double level) {
+void FlowSystem::expel(std::int32_t l, std::int32_t id) {
+  std::vector<Member>& members = members_[at(l)];
+  *std::find_if(members.begin(), members.end(), [&](const Member& m) { return m.flow == id; }) = members.back();
+  members.pop_back();
+}
+
+// Link l has lost members. Its clock must be right.
+void FlowSystem::drop(std::int32_t l, double weight) {
   Link& link = links_[at(l)];
-  synchronize(link);
-  const double rise = level - link.level;
-  link.level = level;
-  for (const std::int32_t id : members_[at(l)]) {
-    const Flow& flow = flows_[at(id)];
-    for (const std::int32_t c : path(flow)) {
-      if (c == l) continue;
-      Link& other = links_[at(c)];
-      other.passing += rise * flow.count;
-      if (level > other.top) other.top = level;
-      if (other.marked) continue;
-      if (other.weight > 0.0 || other.passing > other.capacity * (1.0 + 0.1 * precision_)) mark(c);
+  link.weight -= weight;
+  if (link.weight > 0.0) return;
+  traffic_[at(l)].level = 0.0;
+  if (!marked(l)) unmark(l);
+}
+
+void FlowSystem::set_level(std::int32_t l, double level) {
+  synchronize(l);
+  const double rise = level - traffic_[at(l)].level;
+  traffic_[at(l)].level = level;
+  const auto pass = [&](std::int32_t c, double more) {
+    Traffic& other = traffic_[at(c)];
+    other.passing += more;
+    other.top = std::max(other.top, level);
+    if (other.passing > other.mark_above) mark(c);
+  };
+  for (const Member& member : members_[at(l)]) {
+    if (member.others[0] == -2) {
+      const Flow& flow = flows_[at(member.flow)];
+      for (const std::int32_t c : path(flow)) {
+        if (c != l) pass(c, rise * flow.count);
+      }
+      continue;
+    }
+    for (const std::int32_t c : member.others) {
+      if (c < 0) break;
+      pass(c, rise);
     }
   }
   refilled_ += static_cast<double>(members_[at(l)].size());
@@ -173,17 +263,17 @@ void FlowSystem::set_level(std::int32_t l, double level) {
 }
 
 void FlowSystem::process(std::int32_t l) {
-  Link& link = links_[at(l)];
-  link.marked = false;
-  if (passing_[at(l)].empty()) link.passing = link.top = 0.0;
+  const Link& link = links_[at(l)];
+  Traffic& traffic = traffic_[at(l)];
+  if (passing_[at(l)].empty()) traffic.passing = traffic.top = 0.0;
   double share = 0.0;
   std::int32_t fastest = -1;
   while (true) {
     if (link.weight > 0.0)
-      share = (link.capacity - link.passing) / link.weight;
-    else if (link.passing <= link.capacity * (1.0 + 0.1 * precision_))
-      return;
-    if (link.top <= std::max(0.0, share) * (1.0 + 0.1 * precision_)) break;
+      share = (link.capacity - traffic.passing) / link.weight;
+    else if (traffic.passing <= link.capacity * (1.0 + 0.1 * precision_))
+      return unmark(l);
+    if (traffic.top <= std::max(0.0, share) * (1.0 + 0.1 * precision_)) break;
     if (fastest < 0) {
       fastest = fastest_passing(l);
     } else {
@@ -191,116 +281,111 @@ void FlowSystem::process(std::int32_t l) {
       fastest = -1;
     }
   }
-  if (std::abs(share - link.level) > 1e-3 * precision_ * share) set_level(l, share);
+  unmark(l);
+  if (std::abs(share - traffic.level) > 1e-3 * precision_ * share) set_level(l, share);
 }
 
 // A flow that is new becomes a member where its share would be least. The first guess need not be right.
 void FlowSystem::join(std::int32_t id) {
   Flow& flow = flows_[at(id)];
+  const auto links = path(flow);
   std::int32_t best = -1;
   double least = never;
-  for (const std::int32_t c : path(flow)) {
-    const Link& link = links_[at(c)];
-    const double share = (link.capacity - link.passing) / (link.weight + crossings(flow, c));
+  for (const std::int32_t c : links) {
+    const double share =
+        (links_[at(c)].capacity - traffic_[at(c)].passing) / (links_[at(c)].weight + crossings(flow, c));
     if (best >= 0 && share >= least) continue;
     least = share;
     best = c;
   }
-  Link& link = links_[at(best)];
-  synchronize(link);
-  if (link.weight <= 0.0) due_[at(best)].clear();
-  link.weight += crossings(flow, best);
-  flow.bottleneck = best;
-  flow.finish += link.clock;
+  synchronize(best);
+  links_[at(best)].weight += crossings(flow, best);
+  bottleneck_[at(id)] = best;
+  flow.finish += links_[at(best)].clock;
   due_[at(best)].push_back({flow.finish, id});
   std::push_heap(due_[at(best)].begin(), due_[at(best)].end(), std::greater<>());
-  const auto links = path(flow);
+  members_[at(best)].push_back(member(id, best));
+  const double level = traffic_[at(best)].level;
   for (std::size_t i = 0; i < links.size(); ++i) {
-    Link& other = links_[at(links[i])];
-    const bool again = std::find(links.begin(), links.begin() + static_cast<std::ptrdiff_t>(i), links[i]) !=
-                       links.begin() + static_cast<std::ptrdiff_t>(i);
-    if (!again) (links[i] == best ? members_ : passing_)[at(links[i])].push_back(id);
-    if (links[i] != best) {
-      other.passing += link.level * flow.count;
-      other.top = std::max(other.top, link.level);
-    }
-    mark(links[i]);
+    const std::int32_t c = links[i];
+    mark(c);
+    if (c == best) continue;
+    traffic_[at(c)].passing += level * flow.count;
+    traffic_[at(c)].top = std::max(traffic_[at(c)].top, level);
+    if (!repeats(links, i)) passing_[at(c)].push_back(id);
   }
   change(best);
 }
 
 void FlowSystem::leave(std::int32_t id) {
   Flow& flow = flows_[at(id)];
-  const std::int32_t l = flow.bottleneck;
-  Link& link = links_[at(l)];
-  erase(members_[at(l)], id);
-  link.weight -= crossings(flow, l);
-  const double rate = link.level;
-  if (link.weight <= 0.0) {
-    synchronize(link);
-    link.level = 0.0;
-  }
+  const std::int32_t l = bottleneck_[at(id)];
+  const double rate = traffic_[at(l)].level;
+  synchronize(l);
+  expel(l, id);
+  drop(l, crossings(flow, l));
   const auto links = path(flow);
   for (std::size_t i = 0; i < links.size(); ++i) {
     const std::int32_t c = links[i];
-    Link& other = links_[at(c)];
     if (c != l) {
-      other.passing -= rate * flow.count;
-      const auto before = links.begin() + static_cast<std::ptrdiff_t>(i);
-      if (std::find(links.begin(), before, c) == before) erase(passing_[at(c)], id);
+      traffic_[at(c)].passing -= rate * flow.count;
+      if (!repeats(links, i)) erase(passing_[at(c)], id);
     }
-    if (other.weight > 0.0) mark(c);
+    if (links_[at(c)].weight > 0.0) mark(c);
   }
-  flow.bottleneck = -1;
+  bottleneck_[at(id)] = -1;
   change(l);
 }
 
-// All flows, those under way with the bytes they have left.
+// All flows, those under way with the bytes they have left; the links forget them.
 void FlowSystem::gather(Ids& ids) {
-  for (std::size_t l = 0; l < links_.size(); ++l) {
-    Link& link = links_[l];
-    synchronize(link);
-    for (const std::int32_t id : members_[l]) {
-      Flow& flow = flows_[at(id)];
-      flow.finish = std::max(0.0, flow.finish - link.clock);
-      flow.bottleneck = -1;
-      ids.push_back(id);
-    }
-    members_[l].clear();
-    passing_[l].clear();
-    due_[l].clear();
-    link.passing = link.weight = link.level = link.top = link.clock = 0.0;
-    link.updated = now_;
-    link.marked = false;
-  }
   marked_.clear();
+  for (std::size_t l = 0; l < links_.size(); ++l) {
+    synchronize(static_cast<std::int32_t>(l));
+    for (const Member& member : members_[l]) {
+      Flow& flow = flows_[at(member.flow)];
+      flow.finish = std::max(0.0, flow.finish - links_[l].clock);
+      bottleneck_[at(member.flow)] = -1;
+      ids.push_back(member.flow);
+    }
+    forget(l);
+  }
+}
+
+void FlowSystem::forget(std::size_t l) {
+  members_[l].clear();
+  passing_[l].clear();
+  due_[l].clear();
+  traffic_[l] = {};
+  links_[l].weight = links_[l].clock = 0.0;
+  links_[l].updated = now_;
+  unmark(static_cast<std::int32_t>(l));
 }
 
 // Flows whose bottleneck is known take their places.
 void FlowSystem::enlist(const Ids& ids) {
   for (Ids& passing : passing_) passing.clear();
   for (const std::int32_t id : ids) {
-    Flow& flow = flows_[at(id)];
-    const std::int32_t l = flow.bottleneck;
-    members_[at(l)].push_back(id);
+    const Flow& flow = flows_[at(id)];
+    const std::int32_t l = bottleneck_[at(id)];
+    members_[at(l)].push_back(member(id, l));
     due_[at(l)].push_back({flow.finish, id});
-    const double level = links_[at(l)].level;
+    const double level = traffic_[at(l)].level;
     const auto links = path(flow);
     for (std::size_t i = 0; i < links.size(); ++i) {
       const std::int32_t c = links[i];
-      Link& other = links_[at(c)];
       if (c == l) {
-        other.weight += flow.count;
+        links_[at(c)].weight += flow.count;
         continue;
       }
-      other.passing += level * flow.count;
-      other.top = std::max(other.top, level);
-      const auto before = links.begin() + static_cast<std::ptrdiff_t>(i);
-      if (std::find(links.begin(), before, c) == before) passing_[at(c)].push_back(id);
+      traffic_[at(c)].passing += level * flow.count;
+      traffic_[at(c)].top = std::max(traffic_[at(c)].top, level);
+      if (!repeats(links, i)) passing_[at(c)].push_back(id);
     }
   }
   for (std::size_t l = 0; l < links_.size(); ++l) {
     std::make_heap(due_[l].begin(), due_[l].end(), std::greater<>());
+    unmark(static_cast<std::int32_t>(l));
     change(static_cast<std::int32_t>(l));
   }
 }
@@ -318,31 +403,30 @@ void FlowSystem::refill() {
       passing_[at(c)].push_back(id);
     }
   }
-  std::vector<Step> heap;
+  std::vector<std::pair<double, std::int32_t>> heap;  // share, link
   for (std::size_t l = 0; l < links_.size(); ++l) {
-    if (waiting[l] > 0.0) heap.push_back({rest[l] / waiting[l], static_cast<std::int32_t>(l)});
+    if (waiting[l] > 0.0) heap.emplace_back(rest[l] / waiting[l], static_cast<std::int32_t>(l));
   }
   std::make_heap(heap.begin(), heap.end(), std::greater<>());
   while (!heap.empty()) {
     std::pop_heap(heap.begin(), heap.end(), std::greater<>());
-    const Step step = heap.back();
+    const auto [least, link] = heap.back();
     heap.pop_back();
-    const auto l = at(step.link);
+    const auto l = at(link);
     if (waiting[l] <= 0.0) continue;
     const double share = std::max(0.0, rest[l]) / waiting[l];  // only ever rises
-    if (share > step.level * (1.0 + 1e-12)) {
-      heap.push_back({share, step.link});
+    if (share > least * (1.0 + 1e-12)) {
+      heap.emplace_back(share, link);
       std::push_heap(heap.begin(), heap.end(), std::greater<>());
       continue;
     }
-    links_[l].level = share;
+    traffic_[l].level = share;
     for (const std::int32_t id : passing_[l]) {
-      Flow& flow = flows_[at(id)];
-      if (flow.bottleneck >= 0) continue;
-      flow.bottleneck = step.link;
-      for (const std::int32_t c : path(flow)) {
-        rest[at(c)] -= share * flow.count;
-        waiting[at(c)] -= flow.count;
+      if (bottleneck_[at(id)] >= 0) continue;
+      bottleneck_[at(id)] = link;
+      for (const std::int32_t c : path(flows_[at(id)])) {
+        rest[at(c)] -= share * flows_[at(id)].count;
+        waiting[at(c)] -= flows_[at(id)].count;
       }
     }
   }
@@ -365,10 +449,7 @@ void FlowSystem::settle() {
       refill();
       break;
     }
-    std::pop_heap(marked_.begin(), marked_.end(), std::greater<>());
-    const std::int32_t l = marked_.back().link;
-    marked_.pop_back();
-    process(l);
+    process(marked_.pop());
   }
   for (const std::int32_t l : changed_) schedule(l);
   changed_.clear();
@@ -387,16 +468,16 @@ void FlowSystem::schedule(std::int32_t l) {
     return;
   }
   const auto outdated = [&](const Due& entry) {
-    const Flow& flow = flows_[at(entry.flow)];
-    return flow.bottleneck != l || flow.finish != entry.finish;
+    return bottleneck_[at(entry.flow)] != l || flows_[at(entry.flow)].finish != entry.finish;
   };
   while (!due.empty() && outdated(due.front())) {
     std::pop_heap(due.begin(), due.end(), std::greater<>());
     due.pop_back();
   }
-  if (due.empty() || link.level <= 0.0) return;
-  const double reached = link.clock + link.level * (now_ - link.updated);
-  ends_[at(l)] = now_ + std::max(0.0, due.front().finish - reached) / link.level;
+  const double level = traffic_[at(l)].level;
+  if (due.empty() || level <= 0.0) return;
+  const double reached = link.clock + level * (now_ - link.updated);
+  ends_[at(l)] = now_ + std::max(0.0, due.front().finish - reached) / level;
 }
 
 double FlowSystem::next() {
@@ -418,19 +499,30 @@ double FlowSystem::next() {
 // Nothing is under way any more.
 void FlowSystem::clear() {
   for (std::size_t l = 0; l < links_.size(); ++l) {
-    Link& link = links_[l];
-    const double capacity = link.capacity;
-    link = Link{};
-    link.capacity = capacity;
-    link.updated = now_;
-    members_[l].clear();
-    passing_[l].clear();
-    due_[l].clear();
+    forget(l);
+    links_[l].changed = false;
     ends_[l] = never;
   }
   std::fill(first_end_.begin(), first_end_.end(), never);
   marked_.clear();
   changed_.clear();
+}
+
+// Members of l that end now.
+void FlowSystem::collect(std::int32_t l, Ids& finished) {
+  synchronize(l);
+  const double reached = links_[at(l)].clock + traffic_[at(l)].level * now_ * same_time;
+  std::vector<Due>& due = due_[at(l)];
+  bool any = false;
+  while (!due.empty() && (due.front().finish <= reached || !any)) {
+    const Due entry = due.front();
+    std::pop_heap(due.begin(), due.end(), std::greater<>());
+    due.pop_back();
+    Flow& flow = flows_[at(entry.flow)];
+    if (flow.done || bottleneck_[at(entry.flow)] != l || flow.finish != entry.finish) continue;
+    any = flow.done = true;
+    finished.push_back(entry.flow);
+  }
 }
 
 void FlowSystem::advance(double time, std::vector<std::int32_t>& finished) {
@@ -445,27 +537,12 @@ void FlowSystem::advance(double time, std::vector<std::int32_t>& finished) {
   for (std::size_t b = 0; b < first_end_.size(); ++b) {
     if (first_end_[b] > until) continue;
     for (std::size_t l = b * block; l < std::min((b + 1) * block, links_.size()); ++l) {
-      if (ends_[l] > until) continue;
-      Link& link = links_[l];
-      synchronize(link);
-      const double reached = link.clock + link.level * time * same_time;
-      std::vector<Due>& due = due_[l];
-      bool any = false;
-      while (!due.empty() && (due.front().finish <= reached || !any)) {
-        const Due entry = due.front();
-        std::pop_heap(due.begin(), due.end(), std::greater<>());
-        due.pop_back();
-        Flow& flow = flows_[at(entry.flow)];
-        if (flow.done || flow.bottleneck != static_cast<std::int32_t>(l) || flow.finish != entry.finish) continue;
-        any = true;
-        flow.done = true;
-        finished.push_back(entry.flow);
-      }
+      if (ends_[l] <= until) collect(static_cast<std::int32_t>(l), finished);
     }
   }
   active_ -= static_cast<std::int64_t>(finished.size() - begin);
   if (active_ == 0) {
-    for (std::size_t i = first; i < finished.size(); ++i) flows_[at(finished[i])].bottleneck = -1;
+    for (std::size_t i = first; i < finished.size(); ++i) bottleneck_[at(finished[i])] = -1;
     clear();
   } else {
     for (std::size_t i = first; i < finished.size(); ++i) leave(finished[i]);
@@ -477,21 +554,22 @@ double FlowSystem::rate(std::int32_t id) {
   settle();
   const Flow& flow = flows_[at(id)];
   if (flow.size == 0 && !flow.done) return never;
-  return flow.done ? 0.0 : links_[at(flow.bottleneck)].level;
+  return flow.done ? 0.0 : traffic_[at(bottleneck_[at(id)])].level;
 }
 
 double FlowSystem::remaining(std::int32_t id) {
   settle();
   const Flow& flow = flows_[at(id)];
+  const std::int32_t l = bottleneck_[at(id)];
   if (flow.done) return 0.0;
-  if (flow.bottleneck < 0) return flow.finish;
-  const Link& link = links_[at(flow.bottleneck)];
-  return std::max(0.0, flow.finish - (link.clock + link.level * (now_ - link.updated)));
+  if (l < 0) return flow.finish;
+  const Link& link = links_[at(l)];
+  return std::max(0.0, flow.finish - (link.clock + traffic_[at(l)].level * (now_ - link.updated)));
 }
 
 std::int32_t FlowSystem::bottleneck(std::int32_t id) {
   settle();
-  return flows_[at(id)].bottleneck;
+  return bottleneck_[at(id)];
 }
 
 }  // namespace hourglass::hardware

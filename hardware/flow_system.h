@@ -37,27 +37,43 @@ class FlowSystem {
       return finish != other.finish ? finish > other.finish : flow > other.flow;
     }
   };
-  struct Step {
-    double level;
-    std::int32_t link;
-    bool operator>(const Step& other) const { return level != other.level ? level > other.level : link > other.link; }
+  // Links by level, lowest first to within 0.1 %; of those in between the last to come.
+  class Queue {
+   public:
+    explicit Queue(std::size_t links) : next_(links, -1) {}
+    bool empty() const { return size_ == 0; }
+    void push(double level, std::int32_t link);
+    std::int32_t pop();
+    void clear();
+
+   private:
+    std::int64_t size_ = 0;
+    std::vector<std::int32_t> head_, next_;  // lists: by bucket, by link
+    std::vector<std::uint64_t> filled_, filled_words_;
+    std::uint64_t filled_groups_ = 0;
   };
-  struct alignas(64) Link {  // what a change of a rate touches: one cache line
+  struct Traffic {            // what the change of another link's level touches
+    double passing = 0.0;     // sum of the rates of flows that are limited elsewhere
+    double top = 0.0;         // no passing flow is faster
+    double mark_above = 0.0;  // the link is marked when `passing` is more: minus infinity with members, infinity while
+                              // marked
+    double level = 0.0;       // rate of its members; 0 without any
+  };
+  struct Link {
     double capacity = 0.0;
-    double passing = 0.0;  // sum of the rates of flows that are limited elsewhere
     double weight = 0.0;   // number of members: flows that it limits, each as often as it crosses the link
-    double level = 0.0;    // rate of its members; 0 without any
-    double top = 0.0;      // no passing flow is faster
     double clock = 0.0;    // bytes a member has sent since the link got its first member
     double updated = 0.0;  // when `clock` was right
-    bool marked = false;   // waits to be processed
     bool changed = false;  // its next end has to be computed anew
+  };
+  struct Member {
+    std::int32_t flow;
+    std::int32_t others[3];  // the rest of its path, -1 from where it ends; -2: look at the path
   };
   struct Flow {
     double count = 1.0;
     double finish = 0.0;  // on its bottleneck's clock; before the first rating: bytes
     std::int32_t first = 0, size = 0;
-    std::int32_t bottleneck = -1;
     bool done = false;
   };
 
@@ -65,33 +81,44 @@ class FlowSystem {
     return {path_.data() + flow.first, static_cast<std::size_t>(flow.size)};
   }
   double crossings(const Flow& flow, std::int32_t link) const;
+  Member member(std::int32_t flow, std::int32_t link) const;
+  bool marked(std::int32_t link) const { return traffic_[static_cast<std::size_t>(link)].mark_above > 1e300; }
+  void unmark(std::int32_t link);
   void settle();
   void join(std::int32_t flow);
   void leave(std::int32_t flow);
   void mark(std::int32_t link);
   void process(std::int32_t link);
   std::int32_t fastest_passing(std::int32_t link);
+  void expel(std::int32_t link, std::int32_t flow);
+  void drop(std::int32_t link, double weight);
   void capture(std::int32_t link, std::int32_t flow);
   void set_level(std::int32_t link, double level);
   void refill();
   void gather(Ids& flows);
+  void forget(std::size_t link);
   void enlist(const Ids& flows);
-  void synchronize(Link& link) const;
+  void synchronize(std::int32_t link);
   void change(std::int32_t link);
   void schedule(std::int32_t link);
+  void collect(std::int32_t link, Ids& finished);
   void clear();
 
+  std::vector<Traffic> traffic_;
   std::vector<Link> links_;
-  std::vector<Ids> members_, passing_;  // flows, by link
+  std::vector<std::vector<Member>> members_;  // flows that a link limits
+  std::vector<Ids> passing_;                  // and others that cross it
   std::vector<std::vector<Due>> due_;   // heaps, by link, with outdated entries
   std::vector<double> ends_;            // next end, by link
   std::vector<double> first_end_;       // the same of each block of links
   std::vector<bool> stale_;             // blocks
   std::vector<Flow> flows_;
+  Ids bottleneck_;  // by flow; -1: none
   Ids path_, fresh_, instant_, changed_;
-  std::vector<Step> marked_;  // heap
+  Queue marked_;
   double precision_ = 1e-9, now_ = 0.0, refilled_ = 0.0;
   std::int64_t solves_ = 0, active_ = 0;
+  bool plain_ = true;  // every flow counts once, and crosses a link once
 };
 
 }  // namespace hourglass::hardware
