@@ -17,23 +17,19 @@
 // A member is no faster than any link it crosses, so changes travel from lower levels to higher ones, and going up a
 // link is mostly processed once. Nothing is done for a flow that keeps its bottleneck but one addition to the P of its
 // other links; flows that do not change are not looked at. No proof bounds how often a link can be marked, so after 32
-// times the number of links all rates are filled anew, by progressive filling, which always ends. The same is done
-// when many flows join at once.
+// times the number of links all rates are filled anew, by progressive filling, which always ends (flow_filling.cpp).
+// The same is done when many flows join at once. flow_time.cpp turns rates into ends.
 //
-// Most passes need not look for a faster passing flow: `top` is an upper bound that rises with what passes and is made
-// exact when it stands above the level.
-//
-// Time. Each link keeps a clock: bytes one of its members has sent so far. A member that joins at clock c with r bytes
-// to go ends at clock c + r whatever the level does in between, so a change of level touches no flow; a flow is touched
-// only when its bottleneck changes. A link's next end is now + (least finish - clock) / level; the least of all is found
-// through the least of each block of 64 links.
+// Most of the time nobody need look for a faster passing flow: `top` is an upper bound that rises with what passes, and
+// is made exact when it stands above the level. How much must be done: after one of 129,024 ends in an all-to-all of 64
+// (benchmarks/bench_network.cpp) the rates of 660 flows on 50 links really change, of 3,584 on 128, because nearly all
+// links are full; 9 flows change their bottleneck.
 //
 // Rounding. Levels move if they differ by a thousandth of the precision, a flow is captured if it is faster by a tenth
 // of it: ties do not travel. P is summed anew whenever passing flows are looked at.
 #include "hardware/flow_system.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -42,9 +38,7 @@ namespace hourglass::hardware {
 
 namespace {
 
-constexpr double same_time = 1e-11;  // ends that count as one, relative
 constexpr double never = std::numeric_limits<double>::infinity();
-constexpr std::size_t block = 64;
 constexpr std::int64_t most_steps = 32;  // a link, until everything is filled anew
 constexpr auto at(std::int32_t index) { return static_cast<std::size_t>(index); }
 
@@ -60,40 +54,6 @@ bool repeats(std::span<const std::int32_t> links, std::size_t i) {
 }
 
 }  // namespace
-
-// A bucket is the number's exponent (its last six bits) and ten bits of its fraction; numbers that differ by a factor of
-// more than 2^64 come in any order. Bits say which buckets, which words of bits and which groups of words hold something.
-void FlowSystem::Queue::push(double level, std::int32_t link) {
-  if (head_.empty()) {
-    head_.assign(std::size_t{1} << 16, -1);
-    filled_.assign(1024, 0);
-    filled_words_.assign(16, 0);
-  }
-  const std::size_t bucket = (std::bit_cast<std::uint64_t>(level) >> 42) & 0xffff;
-  next_[at(link)] = head_[bucket];
-  head_[bucket] = link;
-  filled_[bucket / 64] |= std::uint64_t{1} << bucket % 64;
-  filled_words_[bucket / 4096] |= std::uint64_t{1} << bucket / 64 % 64;
-  filled_groups_ |= std::uint64_t{1} << bucket / 4096;
-  ++size_;
-}
-
-std::int32_t FlowSystem::Queue::pop() {
-  const auto lowest = [](std::uint64_t bits) { return static_cast<std::size_t>(std::countr_zero(bits)); };
-  const auto remove = [](std::uint64_t& bits) { return (bits &= bits - 1) == 0; };
-  const std::size_t group = lowest(filled_groups_);
-  const std::size_t word = group * 64 + lowest(filled_words_[group]);
-  const std::size_t bucket = word * 64 + lowest(filled_[word]);
-  const std::int32_t link = head_[bucket];
-  head_[bucket] = next_[at(link)];
-  if (head_[bucket] < 0 && remove(filled_[word]) && remove(filled_words_[group])) remove(filled_groups_);
-  --size_;
-  return link;
-}
-
-void FlowSystem::Queue::clear() {
-  while (!empty()) pop();
-}
 
 FlowSystem::FlowSystem(const std::vector<double>& capacity, double precision)
     : traffic_(capacity.size()),
@@ -149,12 +109,6 @@ FlowSystem::Member FlowSystem::member(std::int32_t id, std::int32_t l) const {
     member.others[k++] = c;
   }
   return member;
-}
-
-void FlowSystem::synchronize(std::int32_t l) {
-  Link& link = links_[at(l)];
-  link.clock += traffic_[at(l)].level * (now_ - link.updated);
-  link.updated = now_;
 }
 
 void FlowSystem::change(std::int32_t l) {
@@ -337,103 +291,6 @@ void FlowSystem::leave(std::int32_t id) {
   change(l);
 }
 
-// All flows, those under way with the bytes they have left; the links forget them.
-void FlowSystem::gather(Ids& ids) {
-  marked_.clear();
-  for (std::size_t l = 0; l < links_.size(); ++l) {
-    synchronize(static_cast<std::int32_t>(l));
-    for (const Member& member : members_[l]) {
-      Flow& flow = flows_[at(member.flow)];
-      flow.finish = std::max(0.0, flow.finish - links_[l].clock);
-      bottleneck_[at(member.flow)] = -1;
-      ids.push_back(member.flow);
-    }
-    forget(l);
-  }
-}
-
-void FlowSystem::forget(std::size_t l) {
-  members_[l].clear();
-  passing_[l].clear();
-  due_[l].clear();
-  traffic_[l] = {};
-  links_[l].weight = links_[l].clock = 0.0;
-  links_[l].updated = now_;
-  unmark(static_cast<std::int32_t>(l));
-}
-
-// Flows whose bottleneck is known take their places.
-void FlowSystem::enlist(const Ids& ids) {
-  for (Ids& passing : passing_) passing.clear();
-  for (const std::int32_t id : ids) {
-    const Flow& flow = flows_[at(id)];
-    const std::int32_t l = bottleneck_[at(id)];
-    members_[at(l)].push_back(member(id, l));
-    due_[at(l)].push_back({flow.finish, id});
-    const double level = traffic_[at(l)].level;
-    const auto links = path(flow);
-    for (std::size_t i = 0; i < links.size(); ++i) {
-      const std::int32_t c = links[i];
-      if (c == l) {
-        links_[at(c)].weight += flow.count;
-        continue;
-      }
-      traffic_[at(c)].passing += level * flow.count;
-      traffic_[at(c)].top = std::max(traffic_[at(c)].top, level);
-      if (!repeats(links, i)) passing_[at(c)].push_back(id);
-    }
-  }
-  for (std::size_t l = 0; l < links_.size(); ++l) {
-    std::make_heap(due_[l].begin(), due_[l].end(), std::greater<>());
-    unmark(static_cast<std::int32_t>(l));
-    change(static_cast<std::int32_t>(l));
-  }
-}
-
-// Progressive filling from nothing: the link with the least share for the flows that still wait on it limits them.
-void FlowSystem::refill() {
-  Ids ids;
-  gather(ids);
-  ids.insert(ids.end(), fresh_.begin(), fresh_.end());
-  std::vector<double> rest(links_.size()), waiting(links_.size(), 0.0);
-  for (std::size_t l = 0; l < links_.size(); ++l) rest[l] = links_[l].capacity;
-  for (const std::int32_t id : ids) {
-    for (const std::int32_t c : path(flows_[at(id)])) {
-      waiting[at(c)] += flows_[at(id)].count;
-      passing_[at(c)].push_back(id);
-    }
-  }
-  std::vector<std::pair<double, std::int32_t>> heap;  // share, link
-  for (std::size_t l = 0; l < links_.size(); ++l) {
-    if (waiting[l] > 0.0) heap.emplace_back(rest[l] / waiting[l], static_cast<std::int32_t>(l));
-  }
-  std::make_heap(heap.begin(), heap.end(), std::greater<>());
-  while (!heap.empty()) {
-    std::pop_heap(heap.begin(), heap.end(), std::greater<>());
-    const auto [least, link] = heap.back();
-    heap.pop_back();
-    const auto l = at(link);
-    if (waiting[l] <= 0.0) continue;
-    const double share = std::max(0.0, rest[l]) / waiting[l];  // only ever rises
-    if (share > least * (1.0 + 1e-12)) {
-      heap.emplace_back(share, link);
-      std::push_heap(heap.begin(), heap.end(), std::greater<>());
-      continue;
-    }
-    traffic_[l].level = share;
-    for (const std::int32_t id : passing_[l]) {
-      if (bottleneck_[at(id)] >= 0) continue;
-      bottleneck_[at(id)] = link;
-      for (const std::int32_t c : path(flows_[at(id)])) {
-        rest[at(c)] -= share * flows_[at(id)].count;
-        waiting[at(c)] -= flows_[at(id)].count;
-      }
-    }
-  }
-  enlist(ids);
-  refilled_ += static_cast<double>(ids.size());
-}
-
 void FlowSystem::settle() {
   if (fresh_.empty() && marked_.empty() && changed_.empty()) return;
   ++solves_;
@@ -453,123 +310,6 @@ void FlowSystem::settle() {
   }
   for (const std::int32_t l : changed_) schedule(l);
   changed_.clear();
-}
-
-void FlowSystem::schedule(std::int32_t l) {
-  Link& link = links_[at(l)];
-  link.changed = false;
-  stale_[at(l) / block] = true;
-  ends_[at(l)] = never;
-  std::vector<Due>& due = due_[at(l)];
-  if (link.weight <= 0.0) {
-    due.clear();
-    link.clock = 0.0;
-    link.updated = now_;
-    return;
-  }
-  const auto outdated = [&](const Due& entry) {
-    return bottleneck_[at(entry.flow)] != l || flows_[at(entry.flow)].finish != entry.finish;
-  };
-  while (!due.empty() && outdated(due.front())) {
-    std::pop_heap(due.begin(), due.end(), std::greater<>());
-    due.pop_back();
-  }
-  const double level = traffic_[at(l)].level;
-  if (due.empty() || level <= 0.0) return;
-  const double reached = link.clock + level * (now_ - link.updated);
-  ends_[at(l)] = now_ + std::max(0.0, due.front().finish - reached) / level;
-}
-
-double FlowSystem::next() {
-  settle();
-  if (!instant_.empty()) return now_;
-  double least = never;
-  for (std::size_t b = 0; b < first_end_.size(); ++b) {
-    if (stale_[b]) {
-      stale_[b] = false;
-      const std::size_t begin = b * block, end = std::min(begin + block, ends_.size());
-      first_end_[b] = *std::min_element(ends_.begin() + static_cast<std::ptrdiff_t>(begin),
-                                        ends_.begin() + static_cast<std::ptrdiff_t>(end));
-    }
-    least = std::min(least, first_end_[b]);
-  }
-  return least;
-}
-
-// Nothing is under way any more.
-void FlowSystem::clear() {
-  for (std::size_t l = 0; l < links_.size(); ++l) {
-    forget(l);
-    links_[l].changed = false;
-    ends_[l] = never;
-  }
-  std::fill(first_end_.begin(), first_end_.end(), never);
-  marked_.clear();
-  changed_.clear();
-}
-
-// Members of l that end now.
-void FlowSystem::collect(std::int32_t l, Ids& finished) {
-  synchronize(l);
-  const double reached = links_[at(l)].clock + traffic_[at(l)].level * now_ * same_time;
-  std::vector<Due>& due = due_[at(l)];
-  bool any = false;
-  while (!due.empty() && (due.front().finish <= reached || !any)) {
-    const Due entry = due.front();
-    std::pop_heap(due.begin(), due.end(), std::greater<>());
-    due.pop_back();
-    Flow& flow = flows_[at(entry.flow)];
-    if (flow.done || bottleneck_[at(entry.flow)] != l || flow.finish != entry.finish) continue;
-    any = flow.done = true;
-    finished.push_back(entry.flow);
-  }
-}
-
-void FlowSystem::advance(double time, std::vector<std::int32_t>& finished) {
-  next();
-  now_ = time;
-  const std::size_t begin = finished.size();
-  finished.insert(finished.end(), instant_.begin(), instant_.end());
-  for (const std::int32_t id : instant_) flows_[at(id)].done = true;
-  instant_.clear();
-  const std::size_t first = finished.size();
-  const double until = time * (1.0 + same_time);
-  for (std::size_t b = 0; b < first_end_.size(); ++b) {
-    if (first_end_[b] > until) continue;
-    for (std::size_t l = b * block; l < std::min((b + 1) * block, links_.size()); ++l) {
-      if (ends_[l] <= until) collect(static_cast<std::int32_t>(l), finished);
-    }
-  }
-  active_ -= static_cast<std::int64_t>(finished.size() - begin);
-  if (active_ == 0) {
-    for (std::size_t i = first; i < finished.size(); ++i) bottleneck_[at(finished[i])] = -1;
-    clear();
-  } else {
-    for (std::size_t i = first; i < finished.size(); ++i) leave(finished[i]);
-  }
-  std::sort(finished.begin() + static_cast<std::ptrdiff_t>(begin), finished.end());
-}
-
-double FlowSystem::rate(std::int32_t id) {
-  settle();
-  const Flow& flow = flows_[at(id)];
-  if (flow.size == 0 && !flow.done) return never;
-  return flow.done ? 0.0 : traffic_[at(bottleneck_[at(id)])].level;
-}
-
-double FlowSystem::remaining(std::int32_t id) {
-  settle();
-  const Flow& flow = flows_[at(id)];
-  const std::int32_t l = bottleneck_[at(id)];
-  if (flow.done) return 0.0;
-  if (l < 0) return flow.finish;
-  const Link& link = links_[at(l)];
-  return std::max(0.0, flow.finish - (link.clock + traffic_[at(l)].level * (now_ - link.updated)));
-}
-
-std::int32_t FlowSystem::bottleneck(std::int32_t id) {
-  settle();
-  return bottleneck_[at(id)];
 }
 
 }  // namespace hourglass::hardware

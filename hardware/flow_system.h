@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "hardware/level_queue.h"
+
 namespace hourglass::hardware {
 
 // Links and the flows on them now. Flows join at any time and leave when their bytes are through; rates are max-min
@@ -29,6 +31,7 @@ class FlowSystem {
   double refilled() const { return refilled_; }  // rates that changed, over all solves
 
  private:
+  static constexpr std::size_t block = 64;  // links
   using Ids = std::vector<std::int32_t>;
   struct Due {  // in a link's own bytes-per-member clock
     double finish;
@@ -36,21 +39,6 @@ class FlowSystem {
     bool operator>(const Due& other) const {
       return finish != other.finish ? finish > other.finish : flow > other.flow;
     }
-  };
-  // Links by level, lowest first to within 0.1 %; of those in between the last to come.
-  class Queue {
-   public:
-    explicit Queue(std::size_t links) : next_(links, -1) {}
-    bool empty() const { return size_ == 0; }
-    void push(double level, std::int32_t link);
-    std::int32_t pop();
-    void clear();
-
-   private:
-    std::int64_t size_ = 0;
-    std::vector<std::int32_t> head_, next_;  // lists: by bucket, by link
-    std::vector<std::uint64_t> filled_, filled_words_;
-    std::uint64_t filled_groups_ = 0;
   };
   struct Traffic {            // what the change of another link's level touches
     double passing = 0.0;     // sum of the rates of flows that are limited elsewhere
@@ -97,7 +85,8 @@ class FlowSystem {
   void refill();
   void gather(Ids& flows);
   void forget(std::size_t link);
-  void enlist(const Ids& flows);
+  std::vector<double> line_up(const Ids& flows);
+  void limit(std::int32_t link, double share, std::vector<double>& rest, std::vector<double>& waiting);
   void synchronize(std::int32_t link);
   void change(std::int32_t link);
   void schedule(std::int32_t link);
@@ -115,7 +104,7 @@ class FlowSystem {
   std::vector<Flow> flows_;
   Ids bottleneck_;  // by flow; -1: none
   Ids path_, fresh_, instant_, changed_;
-  Queue marked_;
+  LevelQueue marked_;
   double precision_ = 1e-9, now_ = 0.0, refilled_ = 0.0;
   std::int64_t solves_ = 0, active_ = 0;
   bool plain_ = true;  // every flow counts once, and crosses a link once
