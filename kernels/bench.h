@@ -59,6 +59,9 @@ std::string describe(const BenchCase& c);
 // the GEMM that computes it; a memory-bound kernel is the bytes that it must at least read and write).
 hardware::Sample sample_of(const BenchCase& c);
 
+double flops_of(const BenchCase& c);  // multiply and add count 2, a causal mask halves; 0 for memory-bound kernels
+double bytes_of(const BenchCase& c);  // read and written at least; 0 for GEMMs, attention and messages
+
 // The cases of a named suite, scaled to what the backend can do in minutes. Throws base::Error for an unknown name.
 std::vector<BenchCase> named_suite(const std::string& suite, const std::string& backend);
 // {"schema": "1.0.0", "cases": [{"kernel", "pass", "dtype", "recipe", "name", shape...}]}. A value of the shape, or
@@ -88,8 +91,15 @@ struct DeviceDescription {
   // What else a reader of the samples wants to know; keys are those of the measurement file's `device`
   // (hardware/samples.h): "clock_MHz", "driver", "cuda", "nccl", "compiler", "libraries", "threads", "sms", "memory".
   std::map<std::string, std::string> facts;
-  std::string timing;       // of its samples: "kernel" (events on the device) or "call" (around the call)
+  std::string timing;           // of its samples: "kernel" (events on the device) or "call" (around the call)
   std::int64_t processors = 0;  // SMs or cores used
+};
+
+// What the device can do at most, measured, for a device that has no data sheet (a CPU); 0: not measured.
+struct Ceilings {
+  double flops = 0.0;            // multiply-adds in registers, FLOP/s
+  double memory_bandwidth = 0.0;  // a copy far larger than the caches, read and written together, bytes/s
+  double memory_bytes = 0.0;
 };
 
 class Backend {
@@ -100,6 +110,8 @@ class Backend {
   // Why a case cannot run here; "" if it can. Such cases are listed as skipped.
   virtual std::string unsupported(const BenchCase& c) const = 0;
   virtual std::unique_ptr<PreparedCase> prepare(const BenchCase& c, std::uint64_t seed) = 0;
+
+  virtual Ceilings ceilings() { return {}; }
 
   // Of several processes that measure together (NCCL): whether this one reports, and the decision of that one, which
   // all must follow so that they run the same number of times. A fault found by any of them is a fault of all.
