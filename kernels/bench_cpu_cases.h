@@ -12,6 +12,17 @@
 // finite differences.
 namespace hourglass::kernels {
 
+// Makes all caches cold by reading through a buffer larger than them, on every thread.
+class CacheEviction {
+ public:
+  CacheEviction();
+  void operator()();
+
+ private:
+  std::vector<float> buffer_;
+  float sum_ = 0.0f;
+};
+
 template <class T>
 class CpuOperator {
  public:

@@ -1,5 +1,5 @@
 // Suites. "deepseek-v3" is the operators of DeepSeek-V3's layers. A GPU measures them at full width; for a CPU all
-// widths are a quarter, with 8 heads of 128 and 16 experts, so that the whole suite takes minutes and every tensor
+// widths are a quarter, with 8 heads and 128 experts, of which a rank holds 4 or 8, so that the whole suite takes minutes and every tensor
 // still is far larger than a core's own cache. "quick" is a few small cases of every kernel: seconds, to see that all
 // works, and no more than a rough profile.
 //
@@ -23,7 +23,7 @@ struct Widths {
   std::int64_t hidden, q_rank, kv_rank, heads, dense, expert, experts, groups, vocabulary;
 };
 constexpr Widths full = {7168, 1536, 512, 128, 18432, 2048, 256, 32, 129280};
-constexpr Widths quarter = {1792, 384, 128, 8, 4608, 512, 64, 8, 8080};
+constexpr Widths quarter = {1792, 384, 128, 8, 4608, 512, 128, 8, 8080};
 constexpr std::int64_t rope = 64, nope = 128, value = 128;
 
 class Suite {
@@ -116,7 +116,7 @@ std::vector<BenchCase> deepseek_v3(bool gpu) {
   const Widths& w = gpu ? full : quarter;
   const std::int64_t unit = gpu ? 4 : 1;
   add_linears(suite, w, {256 * unit, 512 * unit, 1024 * unit});
-  add_experts(suite, w, {64 * unit, 128 * unit, 256 * unit});
+  add_experts(suite, w, {128 * unit, 256 * unit, 512 * unit});
   for (const std::int64_t length : {256, 512, 1024, 2048}) {
     add_attention(suite, length <= 512 ? 2 : 1, length * unit, w.heads, w.heads, nope + rope);
     add_attention(suite, 1, length * unit, w.heads, w.heads / 4, value);
@@ -128,9 +128,9 @@ std::vector<BenchCase> deepseek_v3(bool gpu) {
 std::vector<BenchCase> quick(bool gpu) {
   Suite suite(gpu);
   const Widths w = gpu ? Widths{2048, 512, 128, 16, 4096, 1024, 64, 8, 16160}
-                       : Widths{512, 128, 64, 4, 1024, 256, 16, 4, 1024};
+                       : Widths{512, 128, 128, 4, 1024, 256, 128, 4, 1024};
   add_linears(suite, w, {128, 256});
-  add_experts(suite, w, {64});
+  add_experts(suite, w, {128});
   for (const std::int64_t length : {128, 256, 384}) add_attention(suite, 1, length, w.heads, w.heads, nope + rope);
   for (const std::int64_t rows : {128, 256, 512}) add_memory_bound(suite, w, rows, gpu);
   return suite.cases;

@@ -1,5 +1,6 @@
 #include "kernels/loss.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/eigen_map.h"
@@ -7,7 +8,27 @@
 namespace hourglass::kernels {
 
 namespace {
+
 std::size_t position(Index i) { return static_cast<std::size_t>(i); }
+
+// One pass over memory: a piece that fits the first-level cache gives its largest value and its sum of exponentials,
+// and what was summed before is scaled to the new largest (Milakov and Gimelshein, arXiv 1805.02867).
+template <class T>
+T log_sum_exp(const T* x, Index width) {
+  constexpr Index piece = 4096;
+  T largest = ConstValues<T>(x, std::min(piece, width)).maxCoeff(), sum = T(0);
+  for (Index first = 0; first < width; first += piece) {
+    const ConstValues<T> values(x + first, std::min(piece, width - first));
+    const T here = values.maxCoeff();
+    if (here > largest) {
+      sum *= std::exp(largest - here);
+      largest = here;
+    }
+    sum += (values - largest).exp().sum();
+  }
+  return largest + std::log(sum);
+}
+
 }  // namespace
 
 template <class T>
@@ -21,11 +42,17 @@ void Embedding<T>::forward(const std::vector<std::int32_t>& tokens, const Tensor
   }
 }
 
-// Tokens repeat, so rows are added in order by one thread: the same sum on any number of threads.
+// Tokens repeat, so threads take strips of columns and each adds its rows in order: the same sum on any number of
+// threads.
 template <class T>
 void Embedding<T>::weight_gradient(const std::vector<std::int32_t>& tokens, const Tensor<T>& dy, Tensor<T>& dtable) {
-  for (Index r = 0; r < dy.rows(); ++r)
-    Values<T>(dtable.row(tokens[position(r)]), dy.columns()) += ConstValues<T>(dy.row(r), dy.columns());
+  constexpr Index strip = 512;
+#pragma omp parallel for schedule(static)
+  for (Index first = 0; first < dy.columns(); first += strip) {
+    const Index columns = std::min(strip, dy.columns() - first);
+    for (Index r = 0; r < dy.rows(); ++r)
+      Values<T>(dtable.row(tokens[position(r)]) + first, columns) += ConstValues<T>(dy.row(r) + first, columns);
+  }
 }
 
 template <class T>
@@ -34,11 +61,7 @@ double CrossEntropy<T>::forward(const Tensor<T>& logits, const std::vector<std::
   const Index rows = logits.rows(), width = logits.columns();
   log_sum.resize(rows, 1);
 #pragma omp parallel for schedule(static)
-  for (Index r = 0; r < rows; ++r) {
-    const ConstValues<T> x(logits.row(r), width);
-    const T largest = x.maxCoeff();
-    log_sum(r, 0) = largest + std::log((x - largest).exp().sum());
-  }
+  for (Index r = 0; r < rows; ++r) log_sum(r, 0) = log_sum_exp(logits.row(r), width);
   double loss = 0.0;
   for (Index r = 0; r < rows; ++r) {
     const std::int32_t target = targets[position(r)];

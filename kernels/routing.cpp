@@ -15,16 +15,6 @@ namespace {
 
 std::size_t position(Index i) { return static_cast<std::size_t>(i); }
 
-// The `count` best of `candidates` by score, best first, ties to the lower index.
-template <class T>
-void keep_best(std::vector<std::int32_t>& candidates, Index count, const T* score) {
-  const auto better = [&](std::int32_t a, std::int32_t b) {
-    return score[a] != score[b] ? score[a] > score[b] : a < b;
-  };
-  std::partial_sort(candidates.begin(), candidates.begin() + count, candidates.end(), better);
-  candidates.resize(position(count));
-}
-
 template <class T>
 T two_best(const T* scores, Index count) {
   T best = scores[0], second = T(0);
@@ -35,24 +25,63 @@ T two_best(const T* scores, Index count) {
   return best + second;
 }
 
-// The experts of one token, `biased` being its scores with the bias.
+// The best so far, best first, ties to the lower index if offered in order: an insertion sort of a few, most of whose
+// offers fail at the first comparison.
 template <class T>
-std::vector<std::int32_t> choose(const RouterShape& shape, const T* biased) {
-  const Index each = shape.experts / shape.groups;
-  std::vector<std::int32_t> groups(position(shape.groups));
-  std::iota(groups.begin(), groups.end(), 0);
-  if (shape.groups_per_token < shape.groups) {
-    std::vector<T> score(groups.size());
-    for (Index g = 0; g < shape.groups; ++g) score[position(g)] = two_best(biased + g * each, each);
-    keep_best(groups, shape.groups_per_token, score.data());
+class Best {
+ public:
+  explicit Best(Index count) : values_(position(count)), indices_(position(count)) {}
+  void clear() { filled_ = 0; }
+  void offer(T value, std::int32_t index) {
+    if (filled_ == values_.size() && !(value > values_.back())) return;
+    if (filled_ < values_.size()) ++filled_;
+    std::size_t place = filled_ - 1;
+    for (; place > 0 && value > values_[place - 1]; --place) {
+      values_[place] = values_[place - 1];
+      indices_[place] = indices_[place - 1];
+    }
+    values_[place] = value;
+    indices_[place] = index;
   }
-  std::vector<std::int32_t> candidates;
-  for (const std::int32_t g : groups) {
-    for (Index i = 0; i < each; ++i) candidates.push_back(static_cast<std::int32_t>(g * each + i));
+  std::vector<std::int32_t>& indices() { return indices_; }
+
+ private:
+  std::vector<T> values_;
+  std::vector<std::int32_t> indices_;
+  std::size_t filled_ = 0;
+};
+
+// Chooses the experts of one token after the other; its memory is allocated once.
+template <class T>
+class Chooser {
+ public:
+  explicit Chooser(const RouterShape& shape) : shape_(shape), groups_(shape.groups_per_token), experts_(shape.top_k) {}
+
+  // `biased`: the scores with the bias.
+  const std::vector<std::int32_t>& operator()(const T* biased) {
+    const Index each = shape_.experts / shape_.groups;
+    experts_.clear();
+    if (shape_.groups_per_token >= shape_.groups) {
+      offer(biased, 0, shape_.experts);
+      return experts_.indices();
+    }
+    groups_.clear();
+    for (Index g = 0; g < shape_.groups; ++g)
+      groups_.offer(two_best(biased + g * each, each), static_cast<std::int32_t>(g));
+    // In the order of their indices, so that ties still go to the lower one.
+    std::sort(groups_.indices().begin(), groups_.indices().end());
+    for (const std::int32_t g : groups_.indices()) offer(biased, g * each, each);
+    return experts_.indices();
   }
-  keep_best(candidates, shape.top_k, biased);
-  return candidates;
-}
+
+ private:
+  void offer(const T* biased, Index first, Index count) {
+    for (Index e = first; e < first + count; ++e) experts_.offer(biased[e], static_cast<std::int32_t>(e));
+  }
+
+  RouterShape shape_;
+  Best<T> groups_, experts_;
+};
 
 }  // namespace
 
@@ -62,19 +91,24 @@ void Router<T>::forward(const RouterShape& shape, const Tensor<T>& logits, const
   choice.experts.resize(position(tokens * k));
   choice.weights.resize(tokens, k);
   choice.scores.resize(tokens, experts);
-#pragma omp parallel for schedule(static)
-  for (Index t = 0; t < tokens; ++t) {
-    T* scores = choice.scores.row(t);
-    Values<T>(scores, experts) = T(1) / (T(1) + (-ConstValues<T>(logits.row(t), experts)).exp());
+#pragma omp parallel
+  {
+    Chooser<T> choose(shape);
     std::vector<T> biased(position(experts));
-    for (Index e = 0; e < experts; ++e) biased[position(e)] = scores[e] + bias.data()[e];
-    const std::vector<std::int32_t> chosen = choose(shape, biased.data());
-    T sum = T(0);
-    for (const std::int32_t e : chosen) sum += scores[e];
-    for (Index i = 0; i < k; ++i) {
-      const std::int32_t e = chosen[position(i)];
-      choice.experts[position(t * k + i)] = e;
-      choice.weights(t, i) = static_cast<T>(shape.scale) * scores[e] / sum;
+#pragma omp for schedule(static)
+    for (Index t = 0; t < tokens; ++t) {
+      T* scores = choice.scores.row(t);
+      Values<T> sigmoids(scores, experts);
+      sigmoids = T(1) / (T(1) + (-ConstValues<T>(logits.row(t), experts)).exp());
+      Values<T>(biased.data(), experts) = sigmoids + ConstValues<T>(bias.data(), experts);
+      const std::vector<std::int32_t>& chosen = choose(biased.data());
+      T sum = T(0);
+      for (const std::int32_t e : chosen) sum += scores[e];
+      for (Index i = 0; i < k; ++i) {
+        const std::int32_t e = chosen[position(i)];
+        choice.experts[position(t * k + i)] = e;
+        choice.weights(t, i) = static_cast<T>(shape.scale) * scores[e] / sum;
+      }
     }
   }
 }
