@@ -4,6 +4,7 @@
 //   dx_i = r (g_i dy_i - x_i r^2 / n sum_j g_j dy_j x_j),      dg_i = sum over rows of dy_i x_i r.
 #include "kernels/elementwise.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/arithmetic.h"
@@ -44,16 +45,17 @@ void RmsNorm<T>::input_gradient(const Tensor<T>& dy, const Tensor<T>& x, const T
 template <class T>
 void RmsNorm<T>::weight_gradient(const Tensor<T>& dy, const Tensor<T>& x, const Tensor<T>& inverse_rms,
                                  Tensor<T>& dgain) {
-  const Index rows = x.rows(), width = x.columns(), strip = 512;
+  const Index rows = x.rows(), width = x.columns(), share = 256, shares = (rows + share - 1) / share;
   dgain.resize(1, width);
-  // Threads take strips of columns, so that every sum runs over the rows in order whatever the number of threads.
+  // Fixed shares of rows, whose sums are added in order: the same result on any number of threads.
+  Tensor<T> sums(shares, width);
 #pragma omp parallel for schedule(static)
-  for (Index first = 0; first < width; first += strip) {
-    const Index columns = std::min(strip, width - first);
-    Values<T> sum(dgain.data() + first, columns);
-    for (Index r = 0; r < rows; ++r)
-      sum += ConstValues<T>(dy.row(r) + first, columns) * ConstValues<T>(x.row(r) + first, columns) * inverse_rms(r, 0);
+  for (Index i = 0; i < shares; ++i) {
+    Values<T> sum(sums.row(i), width);
+    for (Index r = i * share; r < std::min(rows, (i + 1) * share); ++r)
+      sum += ConstValues<T>(dy.row(r), width) * ConstValues<T>(x.row(r), width) * inverse_rms(r, 0);
   }
+  for (Index i = 0; i < shares; ++i) Values<T>(dgain.data(), width) += ConstValues<T>(sums.row(i), width);
 }
 
 template <class T>
@@ -76,6 +78,7 @@ void Rotary<T>::turn(Tensor<T>& x, Index heads, Index step, Index first, T direc
     const T *cosine = cosines.row(r % length), *sine = sines.row(r % length);
     for (Index h = 0; h < heads; ++h) {
       T* pair = x.row(r) + first + h * step;
+      if (r + 1 < x.rows()) fetch(pair + x.columns(), width);  // strides that no prefetcher follows
       for (Index i = 0; i < width / 2; ++i) rotate(pair[2 * i], pair[2 * i + 1], cosine[i], direction * sine[i]);
     }
   }

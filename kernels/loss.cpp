@@ -15,10 +15,11 @@ std::size_t position(Index i) { return static_cast<std::size_t>(i); }
 // and what was summed before is scaled to the new largest (Milakov and Gimelshein, arXiv 1805.02867).
 template <class T>
 T log_sum_exp(const T* x, Index width) {
-  constexpr Index piece = 4096;
+  constexpr Index piece = 1024;
   T largest = ConstValues<T>(x, std::min(piece, width)).maxCoeff(), sum = T(0);
   for (Index first = 0; first < width; first += piece) {
     const ConstValues<T> values(x + first, std::min(piece, width - first));
+    fetch(x + first + piece, std::min(piece, std::max<Index>(width - first - piece, 0)));
     const T here = values.maxCoeff();
     if (here > largest) {
       sum *= std::exp(largest - here);
@@ -38,6 +39,7 @@ void Embedding<T>::forward(const std::vector<std::int32_t>& tokens, const Tensor
 #pragma omp parallel for schedule(static)
   for (Index r = 0; r < rows; ++r) {
     const T* source = table.row(tokens[position(r)]);
+    if (r + 1 < rows) fetch(table.row(tokens[position(r + 1)]), table.columns());
     std::copy(source, source + table.columns(), y.row(r));
   }
 }

@@ -15,7 +15,7 @@ namespace {
 // exponent where it must. A number below the smallest normal is rounded by the addition of 2^23 units, which leaves
 // the count of units in the low bits.
 template <int mantissa_bits, int smallest_exponent, std::uint32_t largest_code>
-std::uint8_t encode(float value) {
+std::uint32_t encode(float value) {
   constexpr int dropped = 23 - mantissa_bits;
   const std::uint32_t bits = bits_of(value), sign = (bits >> 24) & 0x80u, magnitude = bits & 0x7fffffffu;
   const std::uint32_t rounded = magnitude + ((1u << (dropped - 1)) - 1u) + ((magnitude >> dropped) & 1u);
@@ -27,16 +27,25 @@ std::uint8_t encode(float value) {
   std::uint32_t code = magnitude < first_normal ? small : normal;
   code = code < largest_code ? code : largest_code;
   code = magnitude > 0x7f800000u ? 0x7fu : code;
-  return static_cast<std::uint8_t>(sign | code);
+  return sign | code;
 }
 
+// In pieces, because a loop that stores bytes must not look as if it could change what it reads.
 template <int mantissa_bits, int smallest_exponent, std::uint32_t largest_code>
 void encode_row(const float* x, Index count, float scale, std::uint8_t* codes) {
-  for (Index i = 0; i < count; ++i) codes[i] = encode<mantissa_bits, smallest_exponent, largest_code>(x[i] / scale);
+  constexpr Index piece = 128;
+  std::uint32_t wide[piece];
+  for (Index first = 0; first < count; first += piece) {
+    const Index here = std::min(piece, count - first);
+    for (Index i = 0; i < here; ++i)
+      wide[i] = encode<mantissa_bits, smallest_exponent, largest_code>(x[first + i] / scale);
+    for (Index i = 0; i < here; ++i) codes[first + i] = static_cast<std::uint8_t>(wide[i]);
+  }
 }
 
 // The largest magnitude, as bits: magnitudes order like integers. NaN does not count.
 std::uint32_t largest_magnitude(const float* x, Index count, std::uint32_t so_far) {
+#pragma omp simd reduction(max : so_far)
   for (Index i = 0; i < count; ++i) {
     const std::uint32_t magnitude = bits_of(x[i]) & 0x7fffffffu, counted = magnitude > 0x7f800000u ? 0u : magnitude;
     so_far = so_far > counted ? so_far : counted;

@@ -83,6 +83,14 @@ class Chooser {
   Best<T> groups_, experts_;
 };
 
+// Asks for the rows of a token's slots, if there is such a token.
+template <class T>
+void fetch_rows(const Permutation& p, const Tensor<T>& rows, Index token) {
+  const std::size_t first = position(token * p.top_k);
+  if (first >= p.row_of_slot.size()) return;
+  for (std::size_t i = 0; i < position(p.top_k); ++i) fetch(rows.row(p.row_of_slot[first + i]), rows.columns());
+}
+
 }  // namespace
 
 template <class T>
@@ -151,12 +159,14 @@ Permutation permutation_of(const std::vector<std::int32_t>& experts_of_slots, In
 
 template <class T>
 void Permute<T>::forward(const Permutation& p, const Tensor<T>& x, Tensor<T>& rows) {
-  const Index count = static_cast<Index>(p.slot_of_row.size());
-  rows.resize(count, x.columns());
+  const Index tokens = x.rows();
+  rows.resize(static_cast<Index>(p.slot_of_row.size()), x.columns());
+  // By token, so that each is read once and in order; its rows are its own.
 #pragma omp parallel for schedule(static)
-  for (Index i = 0; i < count; ++i) {
-    const T* source = x.row(p.slot_of_row[position(i)] / p.top_k);
-    std::copy(source, source + x.columns(), rows.row(i));
+  for (Index t = 0; t < tokens; ++t) {
+    const T* source = x.row(t);
+    for (Index i = 0; i < p.top_k; ++i)
+      std::copy(source, source + x.columns(), rows.row(p.row_of_slot[position(t * p.top_k + i)]));
   }
 }
 
@@ -166,6 +176,7 @@ void Permute<T>::input_gradient(const Permutation& p, const Tensor<T>& drows, Te
   dx.resize(tokens, width);
 #pragma omp parallel for schedule(static)
   for (Index t = 0; t < tokens; ++t) {
+    fetch_rows(p, drows, t + 1);
     Values<T> sum(dx.row(t), width);
     sum = ConstValues<T>(drows.row(p.row_of_slot[position(t * p.top_k)]), width);
     for (Index i = 1; i < p.top_k; ++i)
@@ -179,6 +190,7 @@ void Unpermute<T>::forward(const Permutation& p, const Tensor<T>& rows, const Te
   y.resize(tokens, width);
 #pragma omp parallel for schedule(static)
   for (Index t = 0; t < tokens; ++t) {
+    fetch_rows(p, rows, t + 1);
     Values<T> sum(y.row(t), width);
     sum = ConstValues<T>(rows.row(p.row_of_slot[position(t * p.top_k)]), width) * weights(t, 0);
     for (Index i = 1; i < p.top_k; ++i)
@@ -194,6 +206,7 @@ void Unpermute<T>::input_gradient(const Permutation& p, const Tensor<T>& dy, con
   dweights.resize(tokens, p.top_k);
 #pragma omp parallel for schedule(static)
   for (Index t = 0; t < tokens; ++t) {
+    fetch_rows(p, rows, t + 1);
     const ConstValues<T> gradient(dy.row(t), width);
     for (Index i = 0; i < p.top_k; ++i) {
       const Index row = p.row_of_slot[position(t * p.top_k + i)];

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "hardware/fit.h"
+#include "reports/json.h"
 #include "reports/table.h"
 
 namespace hourglass::reports {
@@ -124,7 +125,7 @@ base::Json bench_json(const BenchReport& report, const base::Provenance& provena
   }
   base::Json device = {{"name", report.device.name}};
   for (const auto& [fact, value] : report.device.facts) device[fact] = value;
-  base::Json document = {{"schema_version", "1.0.0"},
+  base::Json document = {{"schema_version", schema_version},
                          {"provenance", base::provenance_json(provenance)},
                          {"backend", report.backend},
                          {"date", report.date},
