@@ -46,13 +46,15 @@ void RmsNorm<T>::weight_gradient(const Tensor<T>& dy, const Tensor<T>& x, const 
                                  Tensor<T>& dgain) {
   const Index rows = x.rows(), width = x.columns(), strip = 512;
   dgain.resize(1, width);
-  // Threads take strips of columns, so that every sum runs over the rows in order whatever the number of threads.
+  // Threads take strips of columns, so that every sum runs over the rows in order whatever the number of threads. It is
+  // added to the main gradient as a whole, so that the error of that does not grow with the rows.
 #pragma omp parallel for schedule(static)
   for (Index first = 0; first < width; first += strip) {
     const Index columns = std::min(strip, width - first);
-    Values<T> sum(dgain.data() + first, columns);
+    Eigen::Array<T, 1, Eigen::Dynamic> sum = Eigen::Array<T, 1, Eigen::Dynamic>::Zero(columns);
     for (Index r = 0; r < rows; ++r)
       sum += ConstValues<T>(dy.row(r) + first, columns) * ConstValues<T>(x.row(r) + first, columns) * inverse_rms(r, 0);
+    Values<T>(dgain.data() + first, columns) += sum;
   }
 }
 

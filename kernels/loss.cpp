@@ -1,6 +1,8 @@
 #include "kernels/loss.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "kernels/eigen_map.h"
 
@@ -21,11 +23,22 @@ void Embedding<T>::forward(const std::vector<std::int32_t>& tokens, const Tensor
   }
 }
 
-// Tokens repeat, so rows are added in order by one thread: the same sum on any number of threads.
+// Tokens repeat, so that one thread sums the rows of each token in order and adds the sum as a whole: the same result
+// on any number of threads, and one rounding of the main gradient however often a token comes.
 template <class T>
 void Embedding<T>::weight_gradient(const std::vector<std::int32_t>& tokens, const Tensor<T>& dy, Tensor<T>& dtable) {
-  for (Index r = 0; r < dy.rows(); ++r)
-    Values<T>(dtable.row(tokens[position(r)]), dy.columns()) += ConstValues<T>(dy.row(r), dy.columns());
+  std::vector<Index> rows(tokens.size());
+  std::iota(rows.begin(), rows.end(), Index{0});
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](Index a, Index b) { return tokens[position(a)] < tokens[position(b)]; });
+  Eigen::Array<T, 1, Eigen::Dynamic> sum(dy.columns());
+  for (std::size_t i = 0; i < rows.size();) {
+    const std::int32_t token = tokens[position(rows[i])];
+    sum.setZero();
+    for (; i < rows.size() && tokens[position(rows[i])] == token; ++i)
+      sum += ConstValues<T>(dy.row(rows[i]), dy.columns());
+    Values<T>(dtable.row(token), dy.columns()) += sum;
+  }
 }
 
 template <class T>
