@@ -47,7 +47,8 @@ void RmsNorm<T>::weight_gradient(const Tensor<T>& dy, const Tensor<T>& x, const 
                                  Tensor<T>& dgain) {
   const Index rows = x.rows(), width = x.columns(), share = 256, shares = (rows + share - 1) / share;
   dgain.resize(1, width);
-  // Fixed shares of rows, whose sums are added in order: the same result on any number of threads.
+  // Fixed shares of rows, whose sums are added in order: the same result on any number of threads. The main gradient is
+  // added to once, so that its error does not grow with the rows.
   Tensor<T> sums(shares, width);
 #pragma omp parallel for schedule(static)
   for (Index i = 0; i < shares; ++i) {
@@ -55,7 +56,8 @@ void RmsNorm<T>::weight_gradient(const Tensor<T>& dy, const Tensor<T>& x, const 
     for (Index r = i * share; r < std::min(rows, (i + 1) * share); ++r)
       sum += ConstValues<T>(dy.row(r), width) * ConstValues<T>(x.row(r), width) * inverse_rms(r, 0);
   }
-  for (Index i = 0; i < shares; ++i) Values<T>(dgain.data(), width) += ConstValues<T>(sums.row(i), width);
+  for (Index i = 1; i < shares; ++i) Values<T>(sums.row(0), width) += ConstValues<T>(sums.row(i), width);
+  if (shares > 0) Values<T>(dgain.data(), width) += ConstValues<T>(sums.row(0), width);
 }
 
 template <class T>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "kernels/eigen_map.h"
 
@@ -44,16 +45,26 @@ void Embedding<T>::forward(const std::vector<std::int32_t>& tokens, const Tensor
   }
 }
 
-// Tokens repeat, so threads take strips of columns and each adds its rows in order: the same sum on any number of
-// threads.
+// Tokens repeat, so that the rows of each token are summed in order and the sum is added as a whole: one rounding of the
+// main gradient however often a token comes. Threads take strips of columns: the same result on any number of them.
 template <class T>
 void Embedding<T>::weight_gradient(const std::vector<std::int32_t>& tokens, const Tensor<T>& dy, Tensor<T>& dtable) {
   constexpr Index strip = 512;
+  std::vector<Index> rows(tokens.size());
+  std::iota(rows.begin(), rows.end(), Index{0});
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](Index a, Index b) { return tokens[position(a)] < tokens[position(b)]; });
 #pragma omp parallel for schedule(static)
   for (Index first = 0; first < dy.columns(); first += strip) {
     const Index columns = std::min(strip, dy.columns() - first);
-    for (Index r = 0; r < dy.rows(); ++r)
-      Values<T>(dtable.row(tokens[position(r)]) + first, columns) += ConstValues<T>(dy.row(r) + first, columns);
+    Eigen::Array<T, 1, Eigen::Dynamic> sum(columns);
+    for (std::size_t i = 0; i < rows.size();) {
+      const std::int32_t token = tokens[position(rows[i])];
+      sum.setZero();
+      for (; i < rows.size() && tokens[position(rows[i])] == token; ++i)
+        sum += ConstValues<T>(dy.row(rows[i]) + first, columns);
+      Values<T>(dtable.row(token) + first, columns) += sum;
+    }
   }
 }
 
