@@ -258,10 +258,15 @@ Measurement measure(Backend& backend, const BenchCase& c, const StoppingRule& ru
     if (m.fault.empty()) m.fault = "another process found wrong results";
     return m;
   }
-  for (int i = 0; i < rule.warm_up; ++i) prepared->run();
-  run_until_settled(backend, *prepared, rule, interrupted, m);
-  if (interrupted()) m.fault = "interrupted";
+  measure_prepared(backend, *prepared, rule, interrupted, m);
   return m;
+}
+
+void measure_prepared(Backend& backend, PreparedCase& prepared, const StoppingRule& rule,
+                      const std::function<bool()>& interrupted, Measurement& m) {
+  for (int i = 0; i < rule.warm_up; ++i) prepared.run();
+  run_until_settled(backend, prepared, rule, interrupted, m);
+  if (interrupted()) m.fault = "interrupted";
 }
 
 }  // namespace hourglass::kernels

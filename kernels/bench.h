@@ -148,4 +148,8 @@ struct Measurement {
 Measurement measure(Backend& backend, const BenchCase& c, const StoppingRule& rule, std::uint64_t seed,
                     const std::function<bool()>& interrupted);
 
+// The same for a case that is prepared and checked: warms up, measures, fills in the times of `m`.
+void measure_prepared(Backend& backend, PreparedCase& prepared, const StoppingRule& rule,
+                      const std::function<bool()>& interrupted, Measurement& m);
+
 }  // namespace hourglass::kernels

@@ -36,8 +36,9 @@ long involuntary_switches() {
   return usage.ru_nivcsw;
 }
 
-template <class Body>
-RunTime timed(const Body& body) {
+}  // namespace
+
+RunTime timed(const std::function<void()>& body) {
   using Clock = std::chrono::steady_clock;
   const long before = involuntary_switches();
   const Clock::time_point start = Clock::now();
@@ -45,6 +46,8 @@ RunTime timed(const Body& body) {
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return {seconds, involuntary_switches() != before};
 }
+
+namespace {
 
 // What differs between an output and its reference: "" or a sentence.
 std::string difference(Tensor<float>& got, Tensor<double>& expected, double may_differ) {

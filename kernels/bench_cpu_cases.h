@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,9 @@
 // double precision, so that one can be held against the other: the double ones are what the unit tests check against
 // finite differences.
 namespace hourglass::kernels {
+
+// Times one call by the steady clock; disturbed if the operating system took a thread off its core meanwhile.
+RunTime timed(const std::function<void()>& body);
 
 // Makes all caches cold by reading through a buffer larger than them, on every thread.
 class CacheEviction {

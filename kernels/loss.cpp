@@ -12,21 +12,38 @@ namespace {
 
 std::size_t position(Index i) { return static_cast<std::size_t>(i); }
 
+// The sum of exp(x - largest), asking for what lies `ahead` of it as it goes, so that memory works during exponentials.
+template <class T>
+T sum_of_exponentials(const T* x, Index count, T largest, Index ahead) {
+  using Packet = typename Eigen::internal::packet_traits<T>::type;
+  constexpr Index lanes = Eigen::internal::packet_traits<T>::size;
+  const Packet shift = Eigen::internal::pset1<Packet>(largest);
+  Packet sum = Eigen::internal::pset1<Packet>(T(0));
+  Index i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    __builtin_prefetch(x + i + ahead);
+    const Packet value = Eigen::internal::psub(Eigen::internal::ploadu<Packet>(x + i), shift);
+    sum = Eigen::internal::padd(sum, Eigen::internal::pexp(value));
+  }
+  T total = Eigen::internal::predux(sum);
+  for (; i < count; ++i) total += std::exp(x[i] - largest);
+  return total;
+}
+
 // One pass over memory: a piece that fits the first-level cache gives its largest value and its sum of exponentials,
 // and what was summed before is scaled to the new largest (Milakov and Gimelshein, arXiv 1805.02867).
 template <class T>
 T log_sum_exp(const T* x, Index width) {
   constexpr Index piece = 1024;
-  T largest = ConstValues<T>(x, std::min(piece, width)).maxCoeff(), sum = T(0);
+  T largest = x[0], sum = T(0);
   for (Index first = 0; first < width; first += piece) {
-    const ConstValues<T> values(x + first, std::min(piece, width - first));
-    fetch(x + first + piece, std::min(piece, std::max<Index>(width - first - piece, 0)));
-    const T here = values.maxCoeff();
+    const Index count = std::min(piece, width - first);
+    const T here = ConstValues<T>(x + first, count).maxCoeff();
     if (here > largest) {
       sum *= std::exp(largest - here);
       largest = here;
     }
-    sum += (values - largest).exp().sum();
+    sum += sum_of_exponentials(x + first, count, largest, piece);
   }
   return largest + std::log(sum);
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "kernels/eigen_map.h"
 
 namespace hourglass::kernels {
 
@@ -56,7 +57,14 @@ std::uint32_t largest_magnitude(const float* x, Index count, std::uint32_t so_fa
 void quantize_block(const Tensor<float>& x, Quantized& q, Index row, Index column, float* scale, bool power_of_two) {
   const Index last_row = std::min(row + q.block_rows, q.rows), count = std::min(q.block_columns, q.columns - column);
   std::uint32_t largest = 0;
-  for (Index r = row; r < last_row; ++r) largest = largest_magnitude(x.row(r) + column, count, largest);
+  for (Index r = row; r < last_row; ++r) {
+    // The block beside this one, or below: rows of a block are far apart.
+    if (column + count < q.columns && q.block_rows > 1)
+      fetch(x.row(r) + column + count, std::min(count, q.columns - column - count));
+    else if (r + q.block_rows < q.rows)
+      fetch(x.row(r + q.block_rows) + column, count);
+    largest = largest_magnitude(x.row(r) + column, count, largest);
+  }
   *scale = block_scale(float_of(largest), q.format, power_of_two);
   for (Index r = row; r < last_row; ++r) {
     std::uint8_t* codes = q.codes.data() + r * q.columns + column;

@@ -83,12 +83,18 @@ class Chooser {
   Best<T> groups_, experts_;
 };
 
-// Asks for the rows of a token's slots, if there is such a token.
-template <class T>
-void fetch_rows(const Permutation& p, const Tensor<T>& rows, Index token) {
-  const std::size_t first = position(token * p.top_k);
-  if (first >= p.row_of_slot.size()) return;
-  for (std::size_t i = 0; i < position(p.top_k); ++i) fetch(rows.row(p.row_of_slot[first + i]), rows.columns());
+// A token's rows lie anywhere. `body(first, count)` treats columns [first, first + count) of token t; meanwhile the
+// same columns of the next token's rows are asked for.
+template <class T, class Body>
+void for_each_piece(const Permutation& p, const Tensor<T>& rows, Index t, const Body& body) {
+  constexpr Index piece = 256;
+  const std::size_t next = position((t + 1) * p.top_k), slots = p.row_of_slot.size();
+  for (Index first = 0; first < rows.columns(); first += piece) {
+    const Index count = std::min(piece, rows.columns() - first);
+    for (std::size_t i = next; i < next + position(p.top_k) && i < slots; ++i)
+      fetch(rows.row(p.row_of_slot[i]) + first, count);
+    body(first, count);
+  }
 }
 
 }  // namespace
@@ -172,47 +178,51 @@ void Permute<T>::forward(const Permutation& p, const Tensor<T>& x, Tensor<T>& ro
 
 template <class T>
 void Permute<T>::input_gradient(const Permutation& p, const Tensor<T>& drows, Tensor<T>& dx) {
-  const Index tokens = static_cast<Index>(p.row_of_slot.size()) / p.top_k, width = drows.columns();
-  dx.resize(tokens, width);
+  const Index tokens = static_cast<Index>(p.row_of_slot.size()) / p.top_k;
+  dx.resize(tokens, drows.columns());
 #pragma omp parallel for schedule(static)
   for (Index t = 0; t < tokens; ++t) {
-    fetch_rows(p, drows, t + 1);
-    Values<T> sum(dx.row(t), width);
-    sum = ConstValues<T>(drows.row(p.row_of_slot[position(t * p.top_k)]), width);
-    for (Index i = 1; i < p.top_k; ++i)
-      sum += ConstValues<T>(drows.row(p.row_of_slot[position(t * p.top_k + i)]), width);
+    const Index* row = p.row_of_slot.data() + t * p.top_k;
+    for_each_piece(p, drows, t, [&](Index first, Index count) {
+      Values<T> sum(dx.row(t) + first, count);
+      sum = ConstValues<T>(drows.row(row[0]) + first, count);
+      for (Index i = 1; i < p.top_k; ++i) sum += ConstValues<T>(drows.row(row[i]) + first, count);
+    });
   }
 }
 
 template <class T>
 void Unpermute<T>::forward(const Permutation& p, const Tensor<T>& rows, const Tensor<T>& weights, Tensor<T>& y) {
-  const Index tokens = weights.rows(), width = rows.columns();
-  y.resize(tokens, width);
+  const Index tokens = weights.rows();
+  y.resize(tokens, rows.columns());
 #pragma omp parallel for schedule(static)
   for (Index t = 0; t < tokens; ++t) {
-    fetch_rows(p, rows, t + 1);
-    Values<T> sum(y.row(t), width);
-    sum = ConstValues<T>(rows.row(p.row_of_slot[position(t * p.top_k)]), width) * weights(t, 0);
-    for (Index i = 1; i < p.top_k; ++i)
-      sum += ConstValues<T>(rows.row(p.row_of_slot[position(t * p.top_k + i)]), width) * weights(t, i);
+    const Index* row = p.row_of_slot.data() + t * p.top_k;
+    for_each_piece(p, rows, t, [&](Index first, Index count) {
+      Values<T> sum(y.row(t) + first, count);
+      sum = ConstValues<T>(rows.row(row[0]) + first, count) * weights(t, 0);
+      for (Index i = 1; i < p.top_k; ++i) sum += ConstValues<T>(rows.row(row[i]) + first, count) * weights(t, i);
+    });
   }
 }
 
 template <class T>
 void Unpermute<T>::input_gradient(const Permutation& p, const Tensor<T>& dy, const Tensor<T>& rows,
                                   const Tensor<T>& weights, Tensor<T>& drows, Tensor<T>& dweights) {
-  const Index tokens = weights.rows(), width = rows.columns();
-  drows.resize(rows.rows(), width);
+  const Index tokens = weights.rows();
+  drows.resize(rows.rows(), rows.columns());
   dweights.resize(tokens, p.top_k);
 #pragma omp parallel for schedule(static)
   for (Index t = 0; t < tokens; ++t) {
-    fetch_rows(p, rows, t + 1);
-    const ConstValues<T> gradient(dy.row(t), width);
-    for (Index i = 0; i < p.top_k; ++i) {
-      const Index row = p.row_of_slot[position(t * p.top_k + i)];
-      Values<T>(drows.row(row), width) = gradient * weights(t, i);
-      dweights(t, i) = (gradient * ConstValues<T>(rows.row(row), width)).sum();
-    }
+    const Index* row = p.row_of_slot.data() + t * p.top_k;
+    std::fill_n(dweights.row(t), p.top_k, T(0));
+    for_each_piece(p, rows, t, [&](Index first, Index count) {
+      const ConstValues<T> gradient(dy.row(t) + first, count);
+      for (Index i = 0; i < p.top_k; ++i) {
+        Values<T>(drows.row(row[i]) + first, count) = gradient * weights(t, i);
+        dweights(t, i) += (gradient * ConstValues<T>(rows.row(row[i]) + first, count)).sum();
+      }
+    });
   }
 }
 
