@@ -117,9 +117,7 @@ void beside(benchmark::State& state, const BenchCase& c) {
   const bool gemm = kernels::flops_of(c) > 0.0;
   const std::unique_ptr<kernels::PreparedCase> prepared = backend().prepare(c, 1);
   if (const std::string wrong = prepared->check(); !wrong.empty()) return state.SkipWithError(wrong.c_str());
-  const Run bound = !gemm                      ? copy_of_as_many_bytes(c)
-                    : c.kernel == "attention" ? eigen_attention(c)
-                                              : eigen_product(c);
+  const Run bound = !gemm ? copy_of_as_many_bytes(c) : c.kernel == "attention" ? eigen_attention(c) : eigen_product(c);
   prepared->run(), bound();
   std::vector<double> ours, theirs;
   for (auto _ : state) {
@@ -143,7 +141,14 @@ std::vector<BenchCase> cases() {
   add("gemm", {{"m", 512}, {"n", 1536}, {"k", 384}}, three);
   add("grouped_gemm", {{"groups", 8}, {"m", 128}, {"n", 1024}, {"k", 1792}}, three);
   add("attention",
-      {{"batch", 1}, {"q_length", 1024}, {"kv_length", 1024}, {"heads", 8}, {"kv_heads", 8}, {"qk_dim", 192}, {"v_dim", 128}, {"causal", 1}},
+      {{"batch", 1},
+       {"q_length", 1024},
+       {"kv_length", 1024},
+       {"heads", 8},
+       {"kv_heads", 8},
+       {"qk_dim", 192},
+       {"v_dim", 128},
+       {"causal", 1}},
       two);
   add("rms_norm", {{"rows", 8192}, {"width", 1792}}, three);
   add("rotary", {{"rows", 8192}, {"heads", 8}, {"step", 192}, {"width", 64}}, two);

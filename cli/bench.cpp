@@ -99,8 +99,7 @@ void predict(reports::BenchReport& report, const std::string& cluster_file, cons
 
 std::vector<kernels::LayerPass> measure_layers(kernels::Backend& backend, std::int64_t tokens,
                                                const kernels::StoppingRule& rule, std::uint64_t seed) {
-  if (backend.name() != "cpu")
-    throw base::Error("whole layers run on the CPU only", "--layer", "use --backend cpu");
+  if (backend.name() != "cpu") throw base::Error("whole layers run on the CPU only", "--layer", "use --backend cpu");
   if (tokens < 16 || tokens > 16384)
     throw base::UsageError(fmt::format("a layer of {} tokens", tokens), "--layer", "use 16 to 16384");
   const Interruptible interruptible;
@@ -135,7 +134,8 @@ po::options_description bench_options() {
   options.add_options()("noise", po::value<double>()->default_value(0.01)->value_name("X"),
                         "stop when the mean's coefficient of variation is X");
   options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "of the data");
-  options.add_options()("date", po::value<std::string>()->value_name("DATE"), "to write into the samples; default: today");
+  options.add_options()("date", po::value<std::string>()->value_name("DATE"),
+                        "to write into the samples; default: today");
   add_format(options, "text (default) or json");
   return options;
 }
@@ -186,7 +186,8 @@ int bench(const Invocation& invocation) {
   if (values.count("profile") > 0)
     predict(report, values["cluster"].as<std::string>(), values["profile"].as<std::string>());
   if (values.count("output") > 0)
-    write_file(values["output"].as<std::string>(), hardware::samples_json(samples_of(report, provenance)).dump(1) + "\n");
+    write_file(values["output"].as<std::string>(),
+               hardware::samples_json(samples_of(report, provenance)).dump(1) + "\n");
   if (values.count("cluster-out") > 0)
     write_file(values["cluster-out"].as<std::string>(), reports::cluster_json(report).dump(2) + "\n");
   write_out(format == "json" ? reports::bench_json(report, provenance).dump(2) + "\n" : reports::bench_text(report));

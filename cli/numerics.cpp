@@ -72,7 +72,8 @@ std::vector<std::int64_t> lengths_of(const po::variables_map& values) {
   const std::vector<std::int64_t> ks = values.count("k") > 0 ? values["k"].as<std::vector<std::int64_t>>()
                                                              : std::vector<std::int64_t>{1024, 4096, 16384};
   for (const std::int64_t k : ks) {
-    if (k < 1 || k > 1'000'000) throw base::UsageError(fmt::format("a sum of {} products", k), "--k", "use 1 to 1000000");
+    if (k < 1 || k > 1'000'000)
+      throw base::UsageError(fmt::format("a sum of {} products", k), "--k", "use 1 to 1000000");
   }
   return ks;
 }

@@ -97,7 +97,7 @@ struct DeviceDescription {
 
 // What the device can do at most, measured, for a device that has no data sheet (a CPU); 0: not measured.
 struct Ceilings {
-  double flops = 0.0;            // multiply-adds in registers, FLOP/s
+  double flops = 0.0;             // multiply-adds in registers, FLOP/s
   double memory_bandwidth = 0.0;  // a copy far larger than the caches, read and written together, bytes/s
   double memory_bytes = 0.0;
 };

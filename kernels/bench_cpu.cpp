@@ -13,10 +13,10 @@
 // Limits: cores are not pinned; clocks are what the governor makes of them.
 #include <fmt/format.h>
 #include <omp.h>
-#include <Eigen/Core>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <Eigen/Core>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -211,13 +211,16 @@ class CpuBackend : public Backend {
       return block == 1 || block == 128 ? "" : "block_rows is 1 or 128";
     }
     if (c.dtype != "fp32") return "the CPU kernels compute in fp32";
-    static const std::vector<std::string> known = {"gemm",   "grouped_gemm",  "attention", "rms_norm", "rotary", "swiglu",    "permute",
-                                                   "unpermute", "router", "cross_entropy", "residual", "embedding", "copy"};
+    static const std::vector<std::string> known = {"gemm",     "grouped_gemm", "attention", "rms_norm", "rotary",
+                                                   "swiglu",   "permute",      "unpermute", "router",   "cross_entropy",
+                                                   "residual", "embedding",    "copy"};
     if (std::find(known.begin(), known.end(), c.kernel) == known.end()) return "no kernel of the CPU";
-    const bool has_weights = c.kernel == "gemm" || c.kernel == "grouped_gemm" || c.kernel == "rms_norm" || c.kernel == "embedding";
+    const bool has_weights =
+        c.kernel == "gemm" || c.kernel == "grouped_gemm" || c.kernel == "rms_norm" || c.kernel == "embedding";
     if (c.pass == Pass::weight_gradient && !has_weights) return c.kernel + " has no weights";
     if (c.kernel == "embedding" && c.pass == Pass::input_gradient) return "an embedding has no input gradient";
-    if ((c.kernel == "residual" || c.kernel == "copy") && c.pass != Pass::forward) return c.kernel + " has no gradient of its own";
+    if ((c.kernel == "residual" || c.kernel == "copy") && c.pass != Pass::forward)
+      return c.kernel + " has no gradient of its own";
     return shape_fault(c);
   }
 
@@ -236,7 +239,8 @@ class CpuBackend : public Backend {
       return "width is even and at most step";
     if (c.kernel == "router") {
       const bool fits = c.at("experts") % c.at("groups") == 0 && c.at("groups_per_token") <= c.at("groups") &&
-                        c.at("top_k") <= c.at("experts") / c.at("groups") * c.at("groups_per_token") && c.at("experts") / c.at("groups") >= 2;
+                        c.at("top_k") <= c.at("experts") / c.at("groups") * c.at("groups_per_token") &&
+                        c.at("experts") / c.at("groups") >= 2;
       if (!fits) return "experts, groups and top_k do not fit together";
     }
     return "";

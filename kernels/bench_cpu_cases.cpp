@@ -95,8 +95,8 @@ template <class T>
 class AttentionCase : public CpuOperator<T> {
  public:
   AttentionCase(const BenchCase& c, std::uint64_t seed)
-      : forward_(c.pass == Pass::forward),
-        shape_{c.at("q_length"), c.at("heads"), c.at("kv_heads"), c.at("qk_dim"), c.at("v_dim"), c.at("causal") != 0} {
+      : forward_(c.pass == Pass::forward), shape_{c.at("q_length"), c.at("heads"), c.at("kv_heads"),
+                                                  c.at("qk_dim"),   c.at("v_dim"), c.at("causal") != 0} {
     Data data(seed);
     const Index tokens = c.at("batch") * shape_.length;
     q_ = data.tensor<T>(tokens, shape_.heads * shape_.qk_dim);
@@ -204,7 +204,8 @@ class SwigluCase : public CpuOperator<T> {
 template <class T>
 class PermuteCase : public CpuOperator<T> {
  public:
-  PermuteCase(const BenchCase& c, std::uint64_t seed) : forward_(c.pass == Pass::forward), back_(c.kernel == "unpermute") {
+  PermuteCase(const BenchCase& c, std::uint64_t seed)
+      : forward_(c.pass == Pass::forward), back_(c.kernel == "unpermute") {
     Data data(seed);
     const Index tokens = c.at("tokens"), rows = tokens * c.at("top_k"), width = c.at("width");
     p_ = permutation_of(data.numbers(rows, c.at("experts")), c.at("experts"), c.at("top_k"));
@@ -238,7 +239,8 @@ template <class T>
 class RouterCase : public CpuOperator<T> {
  public:
   RouterCase(const BenchCase& c, std::uint64_t seed)
-      : forward_(c.pass == Pass::forward), shape_{c.at("experts"), c.at("top_k"), c.at("groups"), c.at("groups_per_token")} {
+      : forward_(c.pass == Pass::forward),
+        shape_{c.at("experts"), c.at("top_k"), c.at("groups"), c.at("groups_per_token")} {
     Data data(seed);
     logits_ = data.tensor<T>(c.at("tokens"), shape_.experts);
     bias_ = data.tensor<T>(1, shape_.experts, 0.01f);

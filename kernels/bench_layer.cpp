@@ -30,7 +30,8 @@ class Operators {
     if (!weights()) add("rotary", {{"rows", tokens_}, {"heads", count}, {"step", step}, {"width", rope}}, "rope");
   }
   void residual(int count = 1) {
-    for (int i = 0; i < count && !weights(); ++i) always("residual", {{"rows", tokens_}, {"width", hidden}}, "residual");
+    for (int i = 0; i < count && !weights(); ++i)
+      always("residual", {{"rows", tokens_}, {"width", hidden}}, "residual");
   }
   void copy(Index width) {
     if (!weights()) always("copy", {{"bytes", tokens_ * width * 4}}, "heads");
@@ -61,7 +62,8 @@ class Operators {
     gemm("router_gate", experts, hidden);
     if (!weights()) {
       add("router",
-          {{"tokens", tokens_}, {"experts", experts}, {"top_k", top_k}, {"groups", 4}, {"groups_per_token", 2}}, "router");
+          {{"tokens", tokens_}, {"experts", experts}, {"top_k", top_k}, {"groups", 4}, {"groups_per_token", 2}},
+          "router");
       add("permute", {{"tokens", tokens_}, {"experts", experts}, {"top_k", top_k}, {"width", hidden}}, "permute");
       add("unpermute", {{"tokens", tokens_}, {"experts", experts}, {"top_k", top_k}, {"width", hidden}}, "unpermute");
     }

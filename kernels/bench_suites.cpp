@@ -1,7 +1,7 @@
 // Suites. "deepseek-v3" is the operators of DeepSeek-V3's layers. A GPU measures them at full width; for a CPU all
-// widths are a quarter, with 8 heads and 128 experts, of which a rank holds 4 or 8, so that the whole suite takes minutes and every tensor
-// still is far larger than a core's own cache. "quick" is a few small cases of every kernel: seconds, to see that all
-// works, and no more than a rough profile.
+// widths are a quarter, with 8 heads and 128 experts, of which a rank holds 4 or 8, so that the whole suite takes
+// minutes and every tensor still is far larger than a core's own cache. "quick" is a few small cases of every kernel:
+// seconds, to see that all works, and no more than a rough profile.
 //
 // A file lists its own cases; a list of values stands for one case each.
 #include <fmt/format.h>
@@ -30,7 +30,8 @@ class Suite {
  public:
   explicit Suite(bool gpu) : gpu_(gpu) {}
 
-  void add(const std::string& kernel, const Shape& shape, const std::vector<Pass>& passes, const std::string& name = "") {
+  void add(const std::string& kernel, const Shape& shape, const std::vector<Pass>& passes,
+           const std::string& name = "") {
     for (const Pass pass : passes) cases.push_back({kernel, pass, gpu_ ? "bf16" : "fp32", "", shape, name});
   }
   // On a GPU also block-scaled FP8, with the quantisation and without.
@@ -51,16 +52,11 @@ void add_linears(Suite& suite, const Widths& w, const std::vector<std::int64_t>&
     const char* name;
     std::int64_t n, k;
   };
-  const Layer layers[] = {{"q_a_proj", w.q_rank, w.hidden},
-                          {"q_b_proj", w.heads * (nope + rope), w.q_rank},
-                          {"kv_a_proj", w.kv_rank + rope, w.hidden},
-                          {"kv_b_proj", w.heads * (nope + value), w.kv_rank},
-                          {"o_proj", w.hidden, w.heads * value},
-                          {"mlp_gate_up", 2 * w.dense, w.hidden},
-                          {"mlp_down", w.hidden, w.dense},
-                          {"shared_gate_up", 2 * w.expert, w.hidden},
-                          {"shared_down", w.hidden, w.expert},
-                          {"router_gate", w.experts, w.hidden}};
+  const Layer layers[] = {{"q_a_proj", w.q_rank, w.hidden},          {"q_b_proj", w.heads * (nope + rope), w.q_rank},
+                          {"kv_a_proj", w.kv_rank + rope, w.hidden}, {"kv_b_proj", w.heads * (nope + value), w.kv_rank},
+                          {"o_proj", w.hidden, w.heads * value},     {"mlp_gate_up", 2 * w.dense, w.hidden},
+                          {"mlp_down", w.hidden, w.dense},           {"shared_gate_up", 2 * w.expert, w.hidden},
+                          {"shared_down", w.hidden, w.expert},       {"router_gate", w.experts, w.hidden}};
   for (const Layer& layer : layers) {
     for (const std::int64_t m : rows) suite.add_gemm("gemm", {{"m", m}, {"n", layer.n}, {"k", layer.k}}, layer.name);
   }
@@ -127,8 +123,8 @@ std::vector<BenchCase> deepseek_v3(bool gpu) {
 
 std::vector<BenchCase> quick(bool gpu) {
   Suite suite(gpu);
-  const Widths w = gpu ? Widths{2048, 512, 128, 16, 4096, 1024, 64, 8, 16160}
-                       : Widths{512, 128, 128, 4, 1024, 256, 128, 4, 1024};
+  const Widths w =
+      gpu ? Widths{2048, 512, 128, 16, 4096, 1024, 64, 8, 16160} : Widths{512, 128, 128, 4, 1024, 256, 128, 4, 1024};
   add_linears(suite, w, {128, 256});
   add_experts(suite, w, {128});
   for (const std::int64_t length : {128, 256, 384}) add_attention(suite, 1, length, w.heads, w.heads, nope + rope);
@@ -161,7 +157,8 @@ void expand(base::Fields& fields, const BenchCase& so_far, const std::vector<std
   const bool list = fields.has(key) && fields.any(key).is_array();
   const std::vector<std::int64_t> values =
       list ? fields.integers(key, 0, std::int64_t{1} << 40)
-           : std::vector<std::int64_t>{fields.integer(key, key == "causal" || key == "same_node" || key == "low_latency" ? 0 : 1, std::int64_t{1} << 40)};
+           : std::vector<std::int64_t>{fields.integer(
+                 key, key == "causal" || key == "same_node" || key == "low_latency" ? 0 : 1, std::int64_t{1} << 40)};
   for (const std::int64_t each : values) {
     BenchCase c = so_far;
     c.shape[key] = each;
@@ -171,9 +168,8 @@ void expand(base::Fields& fields, const BenchCase& so_far, const std::vector<std
 
 std::vector<Pass> passes_of(base::Fields& fields) {
   if (!fields.has("pass")) return {Pass::forward};
-  const std::vector<std::string> names = fields.any("pass").is_array()
-                                             ? fields.texts("pass")
-                                             : std::vector<std::string>{fields.text("pass")};
+  const std::vector<std::string> names =
+      fields.any("pass").is_array() ? fields.texts("pass") : std::vector<std::string>{fields.text("pass")};
   std::vector<Pass> passes;
   for (const std::string& name : names) {
     const auto found = std::find_if(all_passes.begin(), all_passes.end(), [&](Pass p) { return name == name_of(p); });

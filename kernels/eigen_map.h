@@ -37,8 +37,8 @@ ConstStrided<T> whole(const Tensor<T>& t) {
   return block(t, 0, t.rows(), 0, t.columns());
 }
 
-// Asks for memory that is needed soon and that the processor cannot foresee: a row somewhere else. Into the second-level
-// cache, line by line.
+// Asks for memory that is needed soon and that the processor cannot foresee: a row somewhere else. Into the
+// second-level cache, line by line.
 template <class T>
 void fetch(const T* values, Index count) {
   constexpr Index line = 64 / sizeof(T);

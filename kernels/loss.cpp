@@ -62,8 +62,8 @@ void Embedding<T>::forward(const std::vector<std::int32_t>& tokens, const Tensor
   }
 }
 
-// Tokens repeat, so that the rows of each token are summed in order and the sum is added as a whole: one rounding of the
-// main gradient however often a token comes. Threads take strips of columns: the same result on any number of them.
+// Tokens repeat, so that the rows of each token are summed in order and the sum is added as a whole: one rounding of
+// the main gradient however often a token comes. Threads take strips of columns: the same result on any number of them.
 template <class T>
 void Embedding<T>::weight_gradient(const std::vector<std::int32_t>& tokens, const Tensor<T>& dy, Tensor<T>& dtable) {
   constexpr Index strip = 512;

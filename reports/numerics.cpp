@@ -29,7 +29,8 @@ std::string accumulation_text(const NumericsReport& report) {
       "accumulation in 14 bits: E4M3 matrices of {} data, {} x {} results, against exact sums\n"
       "(the report finds nearly 2 % at k = 4096 and promotes every 128: arXiv 2412.19437, section 3.3.2)\n\n",
       report.data, report.outputs, report.outputs);
-  Table table({"k", "promoted every", "largest / rms", "rms", "relative: median", "p99", "costs, serial", "overlapped"});
+  Table table(
+      {"k", "promoted every", "largest / rms", "rms", "relative: median", "p99", "costs, serial", "overlapped"});
   for (const kernels::AccumulationRow& row : report.accumulation) {
     table.add({std::to_string(row.k), interval(row.promotion), share(row.error.largest), share(row.error.rms),
                share(row.error.median_relative), share(row.error.p99_relative), percent(serial_cost(row.promotion)),
@@ -133,7 +134,8 @@ std::string accumulation_panel(const NumericsReport& report, double top) {
   kernels::Index longest = 0;
   for (const kernels::AccumulationRow& row : report.accumulation) longest = std::max(longest, row.k);
   std::string out = fmt::format(
-      "<text x=\"10\" y=\"{:.0f}\" font-weight=\"bold\">Largest accumulation error over the rms of the results, k = {}</text>\n",
+      "<text x=\"10\" y=\"{:.0f}\" font-weight=\"bold\">Largest accumulation error over the rms of the results, k = "
+      "{}</text>\n",
       top, longest);
   const double smallest = 1e-6, decades = 5.0;
   double y = top + 16.0;
@@ -152,7 +154,8 @@ std::string accumulation_panel(const NumericsReport& report, double top) {
 
 std::string precision_panel(const NumericsReport& report, double top) {
   double fastest = 1.0;
-  for (const PrecisionRow& row : report.precision) fastest = std::max(fastest, flops(row) / std::min(row.fp8_s, row.bf16_s));
+  for (const PrecisionRow& row : report.precision)
+    fastest = std::max(fastest, flops(row) / std::min(row.fp8_s, row.bf16_s));
   std::string out = fmt::format(
       "<text x=\"10\" y=\"{:.0f}\" font-weight=\"bold\">TFLOP/s on {}: <tspan fill=\"#7f7f7f\">BF16</tspan>, <tspan "
       "fill=\"#9bbb59\">FP8</tspan>, <tspan fill=\"#4f81bd\">FP8 with its quantisation</tspan> (<tspan "
@@ -162,9 +165,10 @@ std::string precision_panel(const NumericsReport& report, double top) {
   for (const PrecisionRow& row : report.precision) {
     out += fmt::format("<text x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">{} m={}</text>\n", left - 8.0, y + 17.0,
                        row.name, row.m);
-    const std::pair<double, const char*> bars[] = {{row.bf16_s, "#7f7f7f"},
-                                                   {row.fp8_s, "#9bbb59"},
-                                                   {row.fp8_s + row.quantize_s, row.gain() < 1.0 ? "#c0504d" : "#4f81bd"}};
+    const std::pair<double, const char*> bars[] = {
+        {row.bf16_s, "#7f7f7f"},
+        {row.fp8_s, "#9bbb59"},
+        {row.fp8_s + row.quantize_s, row.gain() < 1.0 ? "#c0504d" : "#4f81bd"}};
     for (const auto& [seconds, colour] : bars) {
       const double rate = flops(row) / seconds;
       out += fmt::format(

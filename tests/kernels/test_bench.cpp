@@ -67,7 +67,8 @@ TEST_CASE("a gradient's sample is the GEMM that computes it") {
 }
 
 TEST_CASE("memory-bound samples are the bytes that must move") {
-  CHECK(sample_of({"rms_norm", Pass::input_gradient, "fp32", "", {{"rows", 4}, {"width", 8}}, ""}).at("bytes") == 384.0);
+  CHECK(sample_of({"rms_norm", Pass::input_gradient, "fp32", "", {{"rows", 4}, {"width", 8}}, ""}).at("bytes") ==
+        384.0);
   const hardware::Sample cast =
       sample_of({"quantize", Pass::forward, "fp32", "", {{"rows", 128}, {"width", 256}, {"block_rows", 128}}, ""});
   CHECK(cast.op == "cast");

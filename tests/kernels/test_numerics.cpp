@@ -85,7 +85,8 @@ TEST_CASE("promotion costs 32 / interval of the tensor cores' time") {
 }
 
 TEST_CASE("the vectorised encoder gives the codes of the definition for every kind of value") {
-  // Bit patterns through the whole range of floats, NaN among them; a row of its own for each, so that each has a scale.
+  // Bit patterns through the whole range of floats, NaN among them; a row of its own for each, so that each has a
+  // scale.
   for (const Fp8Format format : {e4m3, e5m2}) {
     Tensor<float> x(1, 1 << 16);
     std::uint32_t bits = 0x12345u;
@@ -93,7 +94,8 @@ TEST_CASE("the vectorised encoder gives the codes of the definition for every ki
       bits = bits * 1664525u + 1013904223u;
       float value = float_of(bits);
       // Mostly within the format's range of the scale 1 that the last value sets.
-      if (i % 4 != 0) value = std::ldexp(value == value ? std::remainder(value, 2.0f) : 1.0f, static_cast<int>(bits % 30u) - 20);
+      if (i % 4 != 0)
+        value = std::ldexp(value == value ? std::remainder(value, 2.0f) : 1.0f, static_cast<int>(bits % 30u) - 20);
       if (std::isinf(value) || std::abs(value) > format.largest) value = 0.5f;
       x.data()[i] = value;
     }
