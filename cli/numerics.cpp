@@ -59,6 +59,8 @@ po::options_description numerics_options() {
                         "lengths of the sums; default: 1024 4096 16384");
   options.add_options()("outputs", po::value<std::int64_t>()->default_value(64)->value_name("N"),
                         "N x N results; the largest error grows a little with N");
+  options.add_options()("bits", po::value<int>()->default_value(14)->value_name("N"),
+                        "significant bits of the accumulator; Hopper: about 14");
   options.add_options()("data", po::value<std::string>()->default_value("normal")->value_name("DATA"),
                         "normal (mean 0) or uniform in [0, 1)");
   options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "of the data");
@@ -93,6 +95,8 @@ int numerics(const Invocation& invocation) {
   const std::int64_t outputs = values["outputs"].as<std::int64_t>();
   if (outputs < 2 || outputs > 1024)
     throw base::UsageError(fmt::format("{} x {} results", outputs, outputs), "--outputs", "use 2 to 1024");
+  const int bits = values["bits"].as<int>();
+  if (bits < 4 || bits > 40) throw base::UsageError(fmt::format("{} bits", bits), "--bits", "use 4 to 40");
   const std::vector<std::int64_t> ks = lengths_of(values);
   const std::uint64_t seed = values["seed"].as<std::uint64_t>();
 
@@ -104,11 +108,12 @@ int numerics(const Invocation& invocation) {
   reports::NumericsReport report;
   report.outputs = outputs;
   report.data = data;
+  report.significant_bits = bits;
   report.gpu = cluster.gpu;
   report.profile = profile.name;
   report.precision = precision_study(cluster, profile);
   report.accumulation = kernels::accumulation_study(
-      outputs, ks, promotions, data == "normal" ? kernels::Data::normal : kernels::Data::uniform, seed);
+      outputs, ks, promotions, bits, data == "normal" ? kernels::Data::normal : kernels::Data::uniform, seed);
   report.scaling = kernels::scaling_study(outputs, 1024, {1.0, 10.0, 100.0, 1000.0, 10000.0, 100000.0}, seed);
   base::Provenance provenance;
   provenance.argv = invocation.argv;

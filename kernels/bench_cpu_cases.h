@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/bench.h"
+#include "kernels/quantize.h"
 #include "kernels/tensor.h"
 
 // The operators of the CPU backend as things to run: inputs from a seed, outputs in view. Built from single and from
@@ -52,9 +53,8 @@ class CpuQuantize {
 
  private:
   Tensor<float> x_;
-  Index block_rows_;
-  struct Result;
-  std::shared_ptr<Result> result_;
+  QuantizeOptions options_;
+  Quantized result_;
 };
 
 }  // namespace hourglass::kernels

@@ -127,7 +127,8 @@ ErrorStatistics statistics_of(const std::vector<double>& results, const std::vec
 }
 
 std::vector<AccumulationRow> accumulation_study(Index outputs, const std::vector<Index>& ks,
-                                                const std::vector<int>& promotions, Data data, std::uint64_t seed) {
+                                                const std::vector<int>& promotions, int significant_bits, Data data,
+                                                std::uint64_t seed) {
   std::vector<AccumulationRow> rows;
   for (const Index k : ks) {
     base::Random random(seed);
@@ -135,7 +136,7 @@ std::vector<AccumulationRow> accumulation_study(Index outputs, const std::vector
     const std::vector<double> exact =
         products(x, w, [&](const float* a, const float* b) { return exact_sum(a, b, k); });
     for (const int promotion : promotions) {
-      const Accumulator with{14, 32, promotion};
+      const Accumulator with{significant_bits, 32, promotion};
       const std::vector<double> results =
           products(x, w, [&](const float* a, const float* b) { return accumulate(a, b, k, with); });
       rows.push_back({k, promotion, statistics_of(results, exact)});

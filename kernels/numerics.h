@@ -41,7 +41,8 @@ struct AccumulationRow {
 // One row for each k and promotion interval (0 among them: never): `outputs` x `outputs` results of E4M3 matrices,
 // each scaled to the whole range of the format, against the exact sum of the same FP8 values.
 std::vector<AccumulationRow> accumulation_study(Index outputs, const std::vector<Index>& ks,
-                                                const std::vector<int>& promotions, Data data, std::uint64_t seed);
+                                                const std::vector<int>& promotions, int significant_bits, Data data,
+                                                std::uint64_t seed);
 
 struct ScalingRow {
   double outlier = 1.0;  // factor of one activation in 1000

@@ -20,6 +20,7 @@ struct PrecisionRow {
 
 struct NumericsReport {
   std::int64_t outputs = 0;
+  int significant_bits = 14;
   std::string data;  // "normal" or "uniform"
   std::vector<kernels::AccumulationRow> accumulation;
   std::vector<kernels::ScalingRow> scaling;

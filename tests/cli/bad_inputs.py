@@ -237,6 +237,7 @@ if shutil.which("nvidia-smi") is None:
     check("NCCL without a GPU", ["bench", "--backend", "nccl"], 1, "NCCL")
 check("unknown data", ["numerics", "--data", "gauss"], 2, "gauss")
 check("an empty sum", ["numerics", "--k", "0"], 2, "--k")
+check("too many bits", ["numerics", "--bits", "64"], 2, "--bits")
 check("too many results", ["numerics", "--outputs", "4096"], 2, "--outputs")
 check("numerics without FP8", ["numerics", "--profile", "PROFILE"], 1, "FP8", edit=remove("PROFILE", "gemm_fp8"))
 

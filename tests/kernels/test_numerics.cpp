@@ -44,7 +44,8 @@ TEST_CASE("the accumulator takes part in the alignment, until it is promoted") {
 }
 
 TEST_CASE("at k = 4096 without promotion the largest error is of the order of 2 %; promotion every 128 removes it") {
-  const std::vector<AccumulationRow> rows = accumulation_study(48, {1024, 4096}, {0, 512, 128, 32}, Data::normal, 3);
+  const std::vector<AccumulationRow> rows =
+      accumulation_study(48, {1024, 4096}, {0, 512, 128, 32}, 14, Data::normal, 3);
   REQUIRE(rows.size() == 8);
   const auto error = [&](std::size_t i) { return rows[i].error.largest; };
   CHECK(error(4) > 0.005);
@@ -53,7 +54,7 @@ TEST_CASE("at k = 4096 without promotion the largest error is of the order of 2 
   for (std::size_t i = 5; i < 8; ++i) CHECK(error(i) < error(i - 1));
   CHECK(error(6) < error(4) / 4.0);
   // All of one sign: every cut goes the same way.
-  const std::vector<AccumulationRow> positive = accumulation_study(16, {4096}, {0, 128}, Data::uniform, 3);
+  const std::vector<AccumulationRow> positive = accumulation_study(16, {4096}, {0, 128}, 14, Data::uniform, 3);
   CHECK(positive[0].error.median_relative > 0.01);
   CHECK(positive[1].error.median_relative < positive[0].error.median_relative / 4.0);
 }
