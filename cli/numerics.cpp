@@ -19,11 +19,12 @@ namespace {
 
 const std::vector<int> promotions = {0, 512, 256, 128, 64, 32};
 
-hardware::Sample linear(const char* op, const kernels::BenchCase& layer, std::int64_t rows, const char* dtype) {
+hardware::Sample linear(const char* op, const kernels::BenchCase& layer, std::int64_t rows, const char* dtype,
+                        const char* recipe = "") {
   hardware::Sample s;
   s.op = op;
   s.dtype = dtype;
-  if (s.dtype == "e4m3") s.recipe = "block";
+  s.recipe = recipe;
   s.shape = {{"m", static_cast<double>(rows)},
              {"n", static_cast<double>(layer.at("n"))},
              {"k", static_cast<double>(layer.at("k"))}};
@@ -37,12 +38,14 @@ std::vector<reports::PrecisionRow> precision_study(const hardware::Cluster& clus
   for (const kernels::BenchCase& layer : kernels::named_suite("deepseek-v3", "cuda")) {
     if (layer.kernel != "gemm" || layer.name == "router_gate" || !seen.insert(layer.name).second) continue;
     for (const std::int64_t m : {128, 1024, 8192}) {
-      const auto seconds = [&](const char* op, const char* dtype) {
-        return hardware::predict_seconds(cluster, profile, linear(op, layer, m, dtype));
+      const auto seconds = [&](const char* op, const char* dtype, const char* recipe) {
+        return hardware::predict_seconds(cluster, profile, linear(op, layer, m, dtype, recipe));
       };
-      const double fp8 = seconds("gemm", "e4m3");
-      rows.push_back({layer.name, m, layer.at("n"), layer.at("k"), seconds("gemm", "bf16"), fp8,
-                      seconds("quantized_linear", "e4m3") - fp8});
+      const double fp8 = seconds("gemm", "e4m3", "block");
+      const bool tensor = profile.gemm_fp8_tensor.main_loop_efficiency > 0.0;
+      rows.push_back({layer.name, m, layer.at("n"), layer.at("k"), seconds("gemm", "bf16", ""), fp8,
+                      tensor ? seconds("gemm", "e4m3", "tensor") : 0.0,
+                      seconds("quantized_linear", "e4m3", "block") - fp8});
     }
   }
   return rows;

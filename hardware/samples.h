@@ -45,8 +45,8 @@ struct SampleSet {
   std::string source;  // citation
   std::vector<Sample> samples;
   // What the device was, for a reader: sms, threads, clock_MHz, memory, driver, cuda, nccl, compiler, libraries.
-  std::map<std::string, std::string> device_facts;
-  base::Json provenance;  // how and when they were taken; null: not said
+  std::map<std::string, std::string> device_facts = {};
+  base::Json provenance = {};  // how and when they were taken; null: not said
 };
 
 // The keys of `shape` that an op must have, in order. Throws base::Error for an unknown op.

@@ -9,11 +9,12 @@
 
 namespace hourglass::reports {
 
-// A linear layer by the profile: in BF16, in block-scaled FP8, and the quantisation of its input.
+// A linear layer by the profile: in BF16, in block-scaled FP8 (partial sums promoted every 128), in FP8 with one scale
+// for a tensor and no promotion (0: not in the profile), and the quantisation of its input.
 struct PrecisionRow {
   std::string name;
   std::int64_t m = 0, n = 0, k = 0;
-  double bf16_s = 0.0, fp8_s = 0.0, quantize_s = 0.0;
+  double bf16_s = 0.0, fp8_s = 0.0, fp8_tensor_s = 0.0, quantize_s = 0.0;
   double gain_alone() const { return bf16_s / fp8_s; }
   double gain() const { return bf16_s / (fp8_s + quantize_s); }
 };
