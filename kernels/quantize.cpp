@@ -25,10 +25,9 @@ void quantize_block(const Tensor<float>& x, Quantized& q, Index row, Index colum
 
 }  // namespace
 
-Quantized quantize(const Tensor<float>& x, const QuantizeOptions& options) {
+void quantize(const Tensor<float>& x, const QuantizeOptions& options, Quantized& q) {
   if (options.block_rows < 0 || options.block_columns < 0)
     throw base::Error("a block of quantisation has a negative size", "quantize", "use 0 for the whole dimension");
-  Quantized q;
   q.rows = x.rows(), q.columns = x.columns();
   q.block_rows = options.block_rows > 0 ? options.block_rows : std::max<Index>(q.rows, 1);
   q.block_columns = options.block_columns > 0 ? options.block_columns : std::max<Index>(q.columns, 1);
@@ -43,6 +42,11 @@ Quantized quantize(const Tensor<float>& x, const QuantizeOptions& options) {
                      options.power_of_two);
     }
   }
+}
+
+Quantized quantize(const Tensor<float>& x, const QuantizeOptions& options) {
+  Quantized q;
+  quantize(x, options, q);
   return q;
 }
 
