@@ -7,8 +7,6 @@ namespace hourglass::kernels::cuda {
 
 namespace {
 
-constexpr int piece = 8;  // BF16 values in 16 bytes
-
 HOURGLASS_KERNEL void rms_norm_forward_kernel(Bf16* y, float* inverse_rms, const Bf16* x, const float* gain, int width,
                                               float epsilon) {
   HOURGLASS_SHARED float scratch[32];
@@ -173,10 +171,6 @@ HOURGLASS_KERNEL void adamw_kernel(AdamW options, float gradient_scale, float* m
   assign(m[i], first);
   assign(v[i], second);
   if (weight != nullptr) weight[i] = to_bf16(updated);
-}
-
-void require_pieces(Index width, const char* where) {
-  require(width > 0 && width % piece == 0, "the width is not a multiple of 8", where);
 }
 
 }  // namespace

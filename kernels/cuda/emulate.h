@@ -65,12 +65,13 @@ class EmulatedBlock {
   void wait_for_block() { wait(block_barrier_, threads()); }
   void wait_for_warp() { wait(warp().barrier, 32); }
 
-  // What every lane of the warp shows; valid until this lane's next call.
+  // What every lane of the warp shows; valid until this lane's next call. Two places in turn: who writes to one again
+  // has met all others, done with reading it, at the other.
   const Shown* show(const Shown& mine) {
-    wait_for_warp();  // all have read what was shown before
-    warp().shown[thread % 32] = mine;
+    Shown* place = warp().shown[fiber().turn ^= 1];
+    place[thread % 32] = mine;
     wait_for_warp();
-    return warp().shown;
+    return place;
   }
 
   void copy_later(void* to, const void* from, bool valid) { fiber().copies.push_back({to, from, valid, fiber().commits}); }
@@ -97,7 +98,7 @@ class EmulatedBlock {
   };
   struct Warp {
     Barrier barrier;
-    Shown shown[32];
+    Shown shown[2][32];
   };
   struct Copy {
     void* to;
@@ -109,7 +110,7 @@ class EmulatedBlock {
     ucontext_t context;
     std::vector<unsigned char> stack;
     std::vector<Copy> copies;
-    int commits = 0;
+    int commits = 0, turn = 0;
     bool ended = false;
   };
 
@@ -127,8 +128,26 @@ class EmulatedBlock {
     EmulatedBlock& self = *current();
     self.body_();
     self.fiber().ended = true;
-    ++self.progress_;
-    swapcontext(&self.fiber().context, &self.scheduler_);
+    self.idle_ = 0;
+    self.go_on();
+  }
+
+  // To the next fiber that has not ended; back to schedule() if there is none, or if all have been waiting for one that
+  // will not come. Fibers switch directly, because switching is most of the emulation's time.
+  void go_on() {
+    ucontext_t& from = fiber().context;
+    int next = thread;
+    for (int i = 0; i < threads(); ++i) {
+      next = (next + step_ + threads()) % threads();
+      if (!fibers_[static_cast<std::size_t>(next)].ended) break;
+    }
+    stuck_ = !fibers_[static_cast<std::size_t>(next)].ended && ++idle_ > 2 * threads();
+    if (stuck_ || fibers_[static_cast<std::size_t>(next)].ended) {
+      swapcontext(&from, &scheduler_);
+    } else {
+      thread = next;
+      swapcontext(&from, &fiber().context);
+    }
   }
 
   void schedule(bool reverse) {
@@ -140,28 +159,21 @@ class EmulatedBlock {
       each.context.uc_link = &scheduler_;
       makecontext(&each.context, &EmulatedBlock::start, 0);
     }
-    for (bool running = true; running;) {
-      running = false;
-      const std::uint64_t before = progress_;
-      for (int i = 0; i < threads(); ++i) {
-        thread = reverse ? threads() - 1 - i : i;
-        if (fiber().ended) continue;
-        running = true;
-        swapcontext(&scheduler_, &fiber().context);
-      }
-      if (running && progress_ == before) throw std::logic_error("a barrier that not all threads of a block reach");
-    }
+    step_ = reverse ? -1 : 1;
+    thread = reverse ? threads() - 1 : 0;
+    swapcontext(&scheduler_, &fiber().context);
+    if (stuck_) throw std::logic_error("a barrier that not all threads of a block reach");
   }
 
   void wait(Barrier& barrier, int count) {
     const std::uint64_t generation = barrier.generation;
-    ++progress_;
+    idle_ = 0;
     if (++barrier.arrived == count) {
       barrier.arrived = 0;
       ++barrier.generation;
       return;
     }
-    while (barrier.generation == generation) swapcontext(&fiber().context, &scheduler_);
+    while (barrier.generation == generation) go_on();
   }
 
   const std::function<void()>& body_;
@@ -170,7 +182,8 @@ class EmulatedBlock {
   std::vector<Fiber> fibers_;
   std::vector<Words> shared_;
   ucontext_t scheduler_;
-  std::uint64_t progress_ = 0;
+  int step_ = 1, idle_ = 0;
+  bool stuck_ = false;
 };
 
 inline EmulatedBlock& emulated() { return *EmulatedBlock::current(); }

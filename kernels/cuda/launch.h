@@ -16,6 +16,10 @@ inline void require(bool fits, const char* what, const char* where) {
   if (!fits) throw base::Error(what, where, "choose a shape that the CUDA kernel takes");
 }
 
+inline void require_pieces(Index width, const char* where) {
+  require(width > 0 && width % 8 == 0, "the width is not a multiple of 8", where);
+}
+
 struct Grid {
   Index x = 1, y = 1, z = 1;
   int threads = 256;

@@ -73,6 +73,8 @@ void quantize_columns(Stream stream, ScaledFp8 transposed, const Bf16* x, Index 
                       const Fp8Options& options);
 void quantize_blocks(Stream stream, ScaledFp8 y, ScaledFp8 transposed, const Bf16* x, Index rows, Index width,
                      const Fp8Options& options);
+// One scale for the whole tensor, given: codes of x / scale.
+void quantize_tensor(Stream stream, std::uint8_t* codes, const Bf16* x, float scale, Index count, Fp8Format format);
 // SwiGLU and the cast of its result in one pass, and without it a round trip of BF16 through memory.
 void swiglu_quantize(Stream stream, ScaledFp8 y, const Bf16* gate_up, Index rows, Index width,
                      const Fp8Options& options);

@@ -8,7 +8,7 @@ namespace hourglass::kernels::cuda {
 
 namespace {
 
-constexpr int block = 128, piece = 8, block_pieces = block / piece;
+constexpr int block = 128, block_pieces = block / piece;
 
 struct Codes8 {
   std::uint32_t low, high;
@@ -69,6 +69,15 @@ HOURGLASS_KERNEL void swiglu_quantize_kernel(ScaledFp8 y, const Bf16* gate_up, I
     for (int i = 0; i < piece; ++i) values[i] = to_float(to_bf16(swiglu(values[i], ups[i])));
   }
   quantize_in_row(y, values, row, column, valid, rows, width, options);
+}
+
+HOURGLASS_KERNEL void quantize_tensor_kernel(std::uint8_t* codes, const Bf16* x, float scale, Index pieces,
+                                             Fp8Format format) {
+  const Index item = static_cast<Index>(block_x()) * block_threads() + thread_index();
+  if (item >= pieces) return;
+  float values[piece];
+  load8(x + item * piece, values);
+  store_codes(codes + item * piece, encode8(values, scale, format));
 }
 
 // A tile of 128 rows and 64 columns: 256 threads load it, find the largest of each column's 128 values, and write the
@@ -172,6 +181,11 @@ void swiglu_quantize(Stream stream, ScaledFp8 y, const Bf16* gate_up, Index rows
                      const Fp8Options& options) {
   require_sixteenths(width, "swiglu_quantize");
   launch("swiglu_quantize", swiglu_quantize_kernel, stream, grid_for(rows * divide_up(width, block) * block_pieces), y, gate_up, rows, width, options);
+}
+
+void quantize_tensor(Stream stream, std::uint8_t* codes, const Bf16* x, float scale, Index count, Fp8Format format) {
+  require_sixteenths(count, "quantize_tensor");
+  launch("quantize_tensor", quantize_tensor_kernel, stream, grid_for(count / piece), codes, x, scale, count / piece, format);
 }
 
 void quantize_columns(Stream stream, ScaledFp8 transposed, const Bf16* x, Index rows, Index width,

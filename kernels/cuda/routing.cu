@@ -8,7 +8,7 @@ namespace hourglass::kernels::cuda {
 
 namespace {
 
-constexpr int most_experts = 512, lane_experts = most_experts / 32, piece = 8;
+constexpr int most_experts = 512, lane_experts = most_experts / 32;
 constexpr float nothing = -3.402823466e38f;
 
 struct Best {
@@ -235,10 +235,6 @@ RouterSizes sizes_of(const RouterShape& shape, const char* where) {
 }
 
 int row_threads(Index width) { return static_cast<int>(width >= 2048 ? 256 : 64); }
-
-void require_pieces(Index width, const char* where) {
-  require(width > 0 && width % piece == 0, "the width is not a multiple of 8", where);
-}
 
 }  // namespace
 

@@ -30,6 +30,8 @@ HOURGLASS_HOST_DEVICE inline std::uint32_t pack(float first, float second) {
   return static_cast<std::uint32_t>(to_bf16(first).bits) | static_cast<std::uint32_t>(to_bf16(second).bits) << 16;
 }
 
+constexpr int piece = 8;  // BF16 values in 16 bytes
+
 // Eight neighbouring values of a tensor, 16-byte aligned.
 HOURGLASS_DEVICE void load8(const Bf16* from, float (&to)[8]) {
   const Words words = *reinterpret_cast<const Words*>(from);

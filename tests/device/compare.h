@@ -2,9 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 #include <vector>
 
+#include "base/error.h"
 #include "kernels/cuda/memory.h"
 #include "kernels/quantize.h"
 #include "kernels/tensor.h"
@@ -50,6 +52,7 @@ void check_close(const DeviceArray<T>& got, const Tensor<float>& expected, doubl
 }
 
 constexpr double bf16_tolerance = 0.0045;  // half a step, 2^-9, and the arithmetic before it
-constexpr double sum_tolerance = 0.012;    // sums of products that were rounded to BF16 on the way
+constexpr double sum_tolerance = 0.02;     // sums of products that were rounded to BF16 on the way, the worst of all
+constexpr double gradient_tolerance = 0.04;  // and of products of those
 
 }  // namespace hourglass::kernels::cuda

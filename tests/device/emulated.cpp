@@ -8,7 +8,9 @@
 
 #include "kernels/cuda/attention.cu"
 #include "kernels/cuda/elementwise.cu"
+#include "kernels/cuda/measure.cu"
 #include "kernels/cuda/memory.h"
+#include "kernels/cuda/products.cu"
 #include "kernels/cuda/quantize.cu"
 #include "kernels/cuda/routing.cu"
 

@@ -24,19 +24,19 @@ void compare(const AttentionShape& shape, Index batch, base::Random& random) {
   check_close(log_sum_device, log_sum, 1e-4);
   attention_input_gradient(nullptr, shape, {dq_device.get(), dk_device.get(), dv_device.get(), delta.get()}, d_o_device.get(), q_device.get(),
                            k_device.get(), v_device.get(), out.get(), log_sum_device.get(), tokens);
-  check_close(dq_device, dq, sum_tolerance);
-  check_close(dk_device, dk, sum_tolerance);
-  check_close(dv_device, dv, sum_tolerance);
+  check_close(dq_device, dq, gradient_tolerance);
+  check_close(dk_device, dk, gradient_tolerance);
+  check_close(dv_device, dv, gradient_tolerance);
 }
 
 }  // namespace
 
 TEST_CASE("attention of every supported head width, causal or not, forward and gradient") {
   base::Random random(31);
-  compare({72, 2, 2, 192, 128, true}, 1, random);
-  compare({40, 4, 2, 128, 128, true}, 2, random);
-  compare({150, 2, 1, 64, 64, true}, 1, random);
-  compare({70, 2, 2, 64, 64, false}, 1, random);
+  compare({40, 1, 1, 192, 128, true}, 1, random);
+  compare({35, 2, 1, 128, 128, true}, 2, random);
+  compare({150, 2, 1, 64, 64, true}, 1, random);  // more than one tile of everything
+  compare({70, 1, 1, 64, 64, false}, 1, random);
 }
 
 TEST_CASE("attention refuses what it has no kernel for") {

@@ -10,7 +10,7 @@ using namespace hourglass::kernels::cuda;
 
 TEST_CASE("RMSNorm: forward, input and weight gradient, widths that fill a block and that do not") {
   base::Random random(1);
-  for (const auto [rows, width] : {std::pair<Index, Index>{3, 64}, {70, 2056}, {130, 264}}) {
+  for (const auto& [rows, width] : {std::pair<Index, Index>{3, 64}, {70, 2056}, {130, 264}}) {
     const Tensor<float> x = random_bf16(rows, width, random), dy = random_bf16(rows, width, random);
     const Tensor<float> gain = random_normal<float>(1, width, 0.5, random);
     Tensor<float> y, inverse, dx, dgain(1, width);

@@ -47,7 +47,7 @@ Tensor<float> with_outliers(Index rows, Index columns, base::Random& random) {
 
 TEST_CASE("1 x 128 along rows and along columns, 128 x 128 with its transpose") {
   base::Random random(11);
-  for (const auto [rows, width] : {std::pair<Index, Index>{16, 128}, {48, 272}, {144, 400}}) {
+  for (const auto& [rows, width] : {std::pair<Index, Index>{16, 128}, {48, 272}, {144, 400}}) {
     const Tensor<float> x = with_outliers(rows, width, random);
     const auto device = bf16_on_device(x);
     for (const Fp8Options& options : {Fp8Options{e4m3, false}, Fp8Options{e5m2, false}, Fp8Options{e4m3, true}}) {

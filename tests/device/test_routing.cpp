@@ -68,7 +68,7 @@ TEST_CASE("equal scores: the lower index, in groups and in experts") {
 
 TEST_CASE("permutation, permute and unpermute with their gradients") {
   base::Random random(22);
-  for (const auto [tokens, experts, top_k] : {std::array<Index, 3>{5, 3, 2}, {700, 48, 4}, {1024, 1, 1}}) {
+  for (const auto& [tokens, experts, top_k] : {std::array<Index, 3>{5, 3, 2}, {700, 48, 4}, {1024, 1, 1}}) {
     const Index slots = tokens * top_k, width = 24;
     std::vector<std::int32_t> chosen(static_cast<std::size_t>(slots));
     for (std::int32_t& e : chosen) e = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(experts)));
