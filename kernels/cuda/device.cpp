@@ -54,7 +54,7 @@ void check(cudaError_t error, const char* call, std::source_location at) {
 void check(cublasStatus_t status, const char* call, std::source_location at) {
   if (status != CUBLAS_STATUS_SUCCESS) fail(call, cublas().status_string(status), at);
 }
-void check_launch(const char* kernel, int error);
+void check_launch(const char* kernel, int error);  // launch.h declares it for nvcc alone
 void check_launch(const char* kernel, int error) { check(static_cast<cudaError_t>(error), kernel); }
 
 int device_count() {
@@ -111,16 +111,20 @@ void* allocate(std::size_t bytes) {
   if (error == cudaErrorMemoryAllocation) cudaGetLastError();  // an answer, not a fault of the device
   check(error, "cudaMalloc");
   check(cudaMemset(memory, 0xff, bytes), "cudaMemset");
+  check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");  // our streams do not wait for the default one
   return memory;
 }
 void release(void* memory) {
   if (memory != nullptr) cudaFree(memory);  // destructors do not throw; a broken device shows at the next call
 }
 void copy_in(void* device, const void* host, std::size_t bytes) {
+  if (bytes == 0) return;
   check(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice), "cudaMemcpy to the device");
+  check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");  // it may return when the host's memory is free
 }
 void copy_out(void* host, const void* device, std::size_t bytes) {
   check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  if (bytes == 0) return;
   check(cudaMemcpy(host, device, bytes, cudaMemcpyDeviceToHost), "cudaMemcpy from the device");
 }
 void copy_out_rows(void* host, std::size_t row_bytes, const void* device, std::size_t pitch, std::size_t rows) {

@@ -105,6 +105,11 @@ void unpermute_forward(Stream stream, Bf16* y, const Bf16* rows, const float* we
 void unpermute_input_gradient(Stream stream, Bf16* drows, float* dweights, const Bf16* dy, const Bf16* rows,
                               const float* weights, const DevicePermutation& p, Index tokens, Index top_k, Index width);
 
+// to[i] = from[rows[i]];   y[i] = sum of rows[sources[offsets[i]]] to rows[sources[offsets[i + 1] - 1]], zeros for none.
+void gather_rows(Stream stream, Bf16* to, const Bf16* from, const std::int32_t* rows, Index count, Index width);
+void sum_rows(Stream stream, Bf16* y, const Bf16* rows, const std::int32_t* offsets, const std::int32_t* sources,
+              Index count, Index width);
+
 // Attention<T>, for the head widths (qk, v) of (64, 64), (128, 128) and (192, 128) = MLA. log_sum, delta: [tokens,
 // heads]. `delta` is scratch of the gradient.
 bool attention_supported(const AttentionShape& shape);

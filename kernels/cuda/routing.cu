@@ -205,6 +205,19 @@ HOURGLASS_KERNEL void gather_kernel(Bf16* y, const Bf16* rows, const float* weig
   }
 }
 
+HOURGLASS_KERNEL void sum_rows_kernel(Bf16* y, const Bf16* rows, const std::int32_t* offsets, const std::int32_t* sources,
+                                      int width) {
+  const Index row = block_x();
+  for (int c = thread_index() * piece; c < width; c += block_threads() * piece) {
+    float sum[piece] = {}, values[piece];
+    for (int at = offsets[row]; at < offsets[row + 1]; ++at) {
+      load8(rows + static_cast<Index>(sources[at]) * width + c, values);
+      for (int i = 0; i < piece; ++i) sum[i] += values[i];
+    }
+    store8(y + row * width + c, sum);
+  }
+}
+
 HOURGLASS_KERNEL void unpermute_input_gradient_kernel(Bf16* drows, float* dweights, const Bf16* dy, const Bf16* rows,
                                                       const float* weights, const std::int32_t* row_of_slot,
                                                       int top_k, int width) {
@@ -269,6 +282,16 @@ void permute_forward(Stream stream, Bf16* rows, const Bf16* x, const DevicePermu
   require_pieces(width, "permute_forward");
   launch("permute_forward", permute_forward_kernel, stream, {slots, 1, 1, row_threads(width)}, reinterpret_cast<Words*>(rows),
          reinterpret_cast<const Words*>(x), p.slot_of_row, static_cast<int>(top_k), static_cast<int>(width / piece));
+}
+
+void gather_rows(Stream stream, Bf16* to, const Bf16* from, const std::int32_t* rows, Index count, Index width) {
+  permute_forward(stream, to, from, {nullptr, const_cast<std::int32_t*>(rows), nullptr}, count, 1, width);
+}
+
+void sum_rows(Stream stream, Bf16* y, const Bf16* rows, const std::int32_t* offsets, const std::int32_t* sources,
+              Index count, Index width) {
+  require_pieces(width, "sum_rows");
+  launch("sum_rows", sum_rows_kernel, stream, {count, 1, 1, row_threads(width)}, y, rows, offsets, sources, static_cast<int>(width));
 }
 
 void permute_input_gradient(Stream stream, Bf16* dx, const Bf16* drows, const DevicePermutation& p, Index tokens,
