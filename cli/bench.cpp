@@ -89,6 +89,30 @@ void predict(reports::BenchReport& report, const std::string& cluster_file, cons
   const hardware::Profile profile = hardware::read_profile(base::load_json(profile_file).value, profile_file);
   for (const kernels::Measurement& m : report.measurements)
     report.predicted.push_back(m.fault.empty() ? hardware::predict_seconds(cluster, profile, m.sample) : 0.0);
+  for (const kernels::LayerPass& pass : report.layers) {
+    double sum = 0.0;
+    for (const kernels::BenchCase& each : pass.operators)
+      sum += hardware::predict_seconds(cluster, profile, kernels::sample_of(each));
+    report.layers_predicted.push_back(sum);
+  }
+}
+
+std::vector<kernels::LayerPass> measure_layers(kernels::Backend& backend, std::int64_t tokens,
+                                               const kernels::StoppingRule& rule, std::uint64_t seed) {
+  if (backend.name() != "cpu") throw base::Error("whole layers run on the CPU only", "--layer", "use --backend cpu");
+  if (tokens < 16 || tokens > 16384)
+    throw base::UsageError(fmt::format("a layer of {} tokens", tokens), "--layer", "use 16 to 16384");
+  const Interruptible interruptible;
+  std::vector<kernels::LayerPass> all;
+  for (const bool experts : {false, true}) {
+    const kernels::LayerShape shape{tokens, experts};
+    progress(experts ? 1 : 0, 2, kernels::describe(shape));
+    for (kernels::LayerPass& pass : kernels::measure_layer(backend, shape, rule, seed, [] { return stopped != 0; }))
+      all.push_back(std::move(pass));
+    if (stopped != 0) throw base::Error("interrupted in a layer", "bench", "nothing was written");
+  }
+  progress(0, 0, "");
+  return all;
 }
 
 po::options_description bench_options() {
@@ -97,6 +121,8 @@ po::options_description bench_options() {
                         "cpu, cuda or nccl");
   options.add_options()("suite", po::value<std::string>()->default_value("quick")->value_name("SUITE"),
                         "quick, deepseek-v3, or a .json file of cases");
+  options.add_options()("layer", po::value<std::int64_t>()->value_name("TOKENS"),
+                        "instead of a suite: a whole layer's F, B and W, dense and MoE (cpu)");
   options.add_options()("output,o", po::value<std::string>()->value_name("FILE"), "write the samples, for calibrate");
   options.add_options()("cluster-out", po::value<std::string>()->value_name("FILE"),
                         "measure what the device can do at most and write it as a cluster file (cpu)");
@@ -108,7 +134,8 @@ po::options_description bench_options() {
   options.add_options()("noise", po::value<double>()->default_value(0.01)->value_name("X"),
                         "stop when the mean's coefficient of variation is X");
   options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "of the data");
-  options.add_options()("date", po::value<std::string>()->value_name("DATE"), "to write into the samples; default: today");
+  options.add_options()("date", po::value<std::string>()->value_name("DATE"),
+                        "to write into the samples; default: today");
   add_format(options, "text (default) or json");
   return options;
 }
@@ -137,7 +164,11 @@ int bench(const Invocation& invocation) {
   if (values.count("cluster") != values.count("profile"))
     throw base::UsageError("--cluster and --profile go together", "hourglass bench", "name both or neither");
   const std::unique_ptr<kernels::Backend> backend = kernels::make_backend(name, {values["threads"].as<int>()});
-  const std::vector<kernels::BenchCase> cases = cases_of(values["suite"].as<std::string>(), name);
+  const bool layer = values.count("layer") > 0;
+  if (layer && values.count("output") > 0)
+    throw base::UsageError("a layer is no sample", "--layer", "leave out --output");
+  const std::vector<kernels::BenchCase> cases =
+      layer ? std::vector<kernels::BenchCase>{} : cases_of(values["suite"].as<std::string>(), name);
 
   base::Provenance provenance;
   provenance.argv = invocation.argv;
@@ -147,12 +178,16 @@ int bench(const Invocation& invocation) {
   report.device = backend->device();
   report.date = values.count("date") > 0 ? values["date"].as<std::string>() : today();
   if (values.count("cluster-out") > 0) report.ceilings = backend->ceilings();
-  report.measurements = measure_all(*backend, cases, rule, provenance.seed);
+  if (layer)
+    report.layers = measure_layers(*backend, values["layer"].as<std::int64_t>(), rule, provenance.seed);
+  else
+    report.measurements = measure_all(*backend, cases, rule, provenance.seed);
   if (!backend->reports()) return 0;
   if (values.count("profile") > 0)
     predict(report, values["cluster"].as<std::string>(), values["profile"].as<std::string>());
   if (values.count("output") > 0)
-    write_file(values["output"].as<std::string>(), hardware::samples_json(samples_of(report, provenance)).dump(1) + "\n");
+    write_file(values["output"].as<std::string>(),
+               hardware::samples_json(samples_of(report, provenance)).dump(1) + "\n");
   if (values.count("cluster-out") > 0)
     write_file(values["cluster-out"].as<std::string>(), reports::cluster_json(report).dump(2) + "\n");
   write_out(format == "json" ? reports::bench_json(report, provenance).dump(2) + "\n" : reports::bench_text(report));

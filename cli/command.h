@@ -25,6 +25,7 @@ int import_measurements(const Invocation& invocation);
 int collective(const Invocation& invocation);
 int topology(const Invocation& invocation);
 int bench(const Invocation& invocation);
+int numerics(const Invocation& invocation);
 
 struct Usage {
   std::string synopsis;  // "hourglass plan PLAN.json [options]"

@@ -34,6 +34,7 @@ constexpr Command commands[] = {
      "read a benchmark's log (nccl-tests, DeepEP, DeepGEMM, nvbench, csv) or a PyTorch trace"},
     {"calibrate", cli::calibrate, "fit a profile to measured kernels, with its error on kernels it did not see"},
     {"bench", cli::bench, "measure this machine's kernels into samples: CPU, CUDA or NCCL"},
+    {"numerics", cli::numerics, "what FP8 costs and gains: accumulation, promotion, scales, formats, throughput"},
 };
 
 std::string help() {

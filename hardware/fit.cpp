@@ -410,8 +410,8 @@ double predict_seconds(const Cluster& cluster, const Profile& profile, const Sam
   if (s.op == "dispatch" || s.op == "combine") return moe_sample_seconds(cluster, profile, s, group);
   if (s.op == "send_recv") return send_seconds(cluster, profile, s.at("bytes"), s.at("same_node") > 0.0);
   if (s.op == "router") {
-    return router_seconds(cluster, profile, s.at("tokens") * s.at("hidden") * (2.0 + 4.0), s.at("tokens") * s.at("experts"),
-                          false, conditions);
+    return router_seconds(cluster, profile, s.at("tokens") * s.at("hidden") * (2.0 + 4.0),
+                          s.at("tokens") * s.at("experts"), false, conditions);
   }
   const std::pair<const char*, const MemoryClass*> classes[] = {
       {"norm", &profile.norm}, {"rotary", &profile.rotary},   {"activation", &profile.activation},

@@ -103,7 +103,8 @@ SampleSet read_samples(const base::Json& document, const std::string& file) {
     fields.fail("schema", fmt::format("version {} is not read here", base::printable(schema)), "use 1.x");
   base::Fields device = fields.object("device");
   set.device = device.text("name");
-  for (const char* fact : {"sms", "threads", "clock_MHz", "memory", "driver", "cuda", "nccl", "compiler", "libraries"}) {
+  for (const char* fact :
+       {"sms", "threads", "clock_MHz", "memory", "driver", "cuda", "nccl", "compiler", "libraries"}) {
     if (device.has(fact)) set.device_facts[fact] = device.text(fact);
   }
   device.finish();

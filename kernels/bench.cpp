@@ -57,9 +57,10 @@ double element_bytes(const std::string& dtype) {
 
 // The op of the measurement format; a kernel of another name is one of these to the profile.
 std::string op_of(const BenchCase& c) {
-  static const std::map<std::string, std::string> ops = {
-      {"rms_norm", "norm"},     {"swiglu", "activation"},         {"quantize", "cast"},        {"unpermute", "permute"},
-      {"copy", "elementwise"},  {"cross_entropy", "elementwise"}, {"residual", "elementwise"}, {"embedding", "elementwise"}};
+  static const std::map<std::string, std::string> ops = {{"rms_norm", "norm"},        {"swiglu", "activation"},
+                                                         {"quantize", "cast"},        {"unpermute", "permute"},
+                                                         {"copy", "elementwise"},     {"cross_entropy", "elementwise"},
+                                                         {"residual", "elementwise"}, {"embedding", "elementwise"}};
   if (c.kernel == "router" && c.pass != Pass::forward) return "elementwise";  // it chooses nothing: writes dlogits
   const auto found = ops.find(c.kernel);
   return found == ops.end() ? c.kernel : found->second;
@@ -178,7 +179,8 @@ std::unique_ptr<Backend> make_backend(const std::string& name, const BackendOpti
   if (name == "nccl") return make_nccl_backend(options);
 #endif
   if (name == "cuda" || name == "nccl")
-    throw base::Error(fmt::format("this build has no {} backend", name == "cuda" ? "CUDA" : "NCCL"), "--backend " + name,
+    throw base::Error(fmt::format("this build has no {} backend", name == "cuda" ? "CUDA" : "NCCL"),
+                      "--backend " + name,
                       fmt::format("configure it where {} is installed", name == "cuda" ? "nvcc" : "NCCL"));
   throw base::UsageError(fmt::format("unknown backend '{}'", base::printable(name)), "--backend",
                          base::suggestion(name, {"cpu", "cuda", "nccl"}));
@@ -258,10 +260,15 @@ Measurement measure(Backend& backend, const BenchCase& c, const StoppingRule& ru
     if (m.fault.empty()) m.fault = "another process found wrong results";
     return m;
   }
-  for (int i = 0; i < rule.warm_up; ++i) prepared->run();
-  run_until_settled(backend, *prepared, rule, interrupted, m);
-  if (interrupted()) m.fault = "interrupted";
+  measure_prepared(backend, *prepared, rule, interrupted, m);
   return m;
+}
+
+void measure_prepared(Backend& backend, PreparedCase& prepared, const StoppingRule& rule,
+                      const std::function<bool()>& interrupted, Measurement& m) {
+  for (int i = 0; i < rule.warm_up; ++i) prepared.run();
+  run_until_settled(backend, prepared, rule, interrupted, m);
+  if (interrupted()) m.fault = "interrupted";
 }
 
 }  // namespace hourglass::kernels

@@ -97,7 +97,7 @@ struct DeviceDescription {
 
 // What the device can do at most, measured, for a device that has no data sheet (a CPU); 0: not measured.
 struct Ceilings {
-  double flops = 0.0;            // multiply-adds in registers, FLOP/s
+  double flops = 0.0;             // multiply-adds in registers, FLOP/s
   double memory_bandwidth = 0.0;  // a copy far larger than the caches, read and written together, bytes/s
   double memory_bytes = 0.0;
 };
@@ -147,5 +147,9 @@ struct Measurement {
 // Checks, warms up, measures. `interrupted` is asked between runs; the case then ends at once, unsettled and faulted.
 Measurement measure(Backend& backend, const BenchCase& c, const StoppingRule& rule, std::uint64_t seed,
                     const std::function<bool()>& interrupted);
+
+// The same for a case that is prepared and checked: warms up, measures, fills in the times of `m`.
+void measure_prepared(Backend& backend, PreparedCase& prepared, const StoppingRule& rule,
+                      const std::function<bool()>& interrupted, Measurement& m);
 
 }  // namespace hourglass::kernels

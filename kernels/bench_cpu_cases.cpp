@@ -7,7 +7,6 @@
 #include "kernels/elementwise.h"
 #include "kernels/linear.h"
 #include "kernels/loss.h"
-#include "kernels/quantize.h"
 #include "kernels/routing.h"
 
 namespace hourglass::kernels {
@@ -95,8 +94,8 @@ template <class T>
 class AttentionCase : public CpuOperator<T> {
  public:
   AttentionCase(const BenchCase& c, std::uint64_t seed)
-      : forward_(c.pass == Pass::forward),
-        shape_{c.at("q_length"), c.at("heads"), c.at("kv_heads"), c.at("qk_dim"), c.at("v_dim"), c.at("causal") != 0} {
+      : forward_(c.pass == Pass::forward), shape_{c.at("q_length"), c.at("heads"), c.at("kv_heads"),
+                                                  c.at("qk_dim"),   c.at("v_dim"), c.at("causal") != 0} {
     Data data(seed);
     const Index tokens = c.at("batch") * shape_.length;
     q_ = data.tensor<T>(tokens, shape_.heads * shape_.qk_dim);
@@ -204,7 +203,8 @@ class SwigluCase : public CpuOperator<T> {
 template <class T>
 class PermuteCase : public CpuOperator<T> {
  public:
-  PermuteCase(const BenchCase& c, std::uint64_t seed) : forward_(c.pass == Pass::forward), back_(c.kernel == "unpermute") {
+  PermuteCase(const BenchCase& c, std::uint64_t seed)
+      : forward_(c.pass == Pass::forward), back_(c.kernel == "unpermute") {
     Data data(seed);
     const Index tokens = c.at("tokens"), rows = tokens * c.at("top_k"), width = c.at("width");
     p_ = permutation_of(data.numbers(rows, c.at("experts")), c.at("experts"), c.at("top_k"));
@@ -238,7 +238,8 @@ template <class T>
 class RouterCase : public CpuOperator<T> {
  public:
   RouterCase(const BenchCase& c, std::uint64_t seed)
-      : forward_(c.pass == Pass::forward), shape_{c.at("experts"), c.at("top_k"), c.at("groups"), c.at("groups_per_token")} {
+      : forward_(c.pass == Pass::forward),
+        shape_{c.at("experts"), c.at("top_k"), c.at("groups"), c.at("groups_per_token")} {
     Data data(seed);
     logits_ = data.tensor<T>(c.at("tokens"), shape_.experts);
     bias_ = data.tensor<T>(1, shape_.experts, 0.01f);
@@ -363,38 +364,5 @@ std::unique_ptr<CpuOperator<T>> make_cpu_operator(const BenchCase& c, std::uint6
 }
 template std::unique_ptr<CpuOperator<float>> make_cpu_operator<float>(const BenchCase&, std::uint64_t);
 template std::unique_ptr<CpuOperator<double>> make_cpu_operator<double>(const BenchCase&, std::uint64_t);
-
-struct CpuQuantize::Result {
-  Quantized value;
-};
-
-CpuQuantize::CpuQuantize(const BenchCase& c, std::uint64_t seed)
-    : x_(Data(seed).tensor<float>(c.at("rows"), c.at("width"))),
-      block_rows_(c.at("block_rows")),
-      result_(std::make_shared<Result>()) {}
-
-void CpuQuantize::run() { quantize(x_, {block_rows_, 128, e4m3, false}, result_->value); }
-
-std::string CpuQuantize::check() {
-  run();
-  const Quantized& q = result_->value;
-  for (Index r = 0; r < x_.rows(); r += block_rows_) {
-    for (Index c = 0; c < x_.columns(); c += 128) {
-      float largest = 0.0f;
-      const Index rows = std::min(r + block_rows_, x_.rows()), columns = std::min<Index>(c + 128, x_.columns());
-      for (Index i = r; i < rows; ++i) {
-        for (Index j = c; j < columns; ++j) largest = std::max(largest, std::abs(x_(i, j)));
-      }
-      const float scale = block_scale(largest, e4m3, false);
-      for (Index i = r; i < rows; ++i) {
-        for (Index j = c; j < columns; ++j) {
-          const float expected = fp8_decode(fp8_encode(x_(i, j) / scale, e4m3), e4m3) * scale;
-          if (!(q.at(i, j) == expected)) return "a quantised value is not the nearest of its block's scale";
-        }
-      }
-    }
-  }
-  return "";
-}
 
 }  // namespace hourglass::kernels

@@ -1,16 +1,32 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "kernels/bench.h"
+#include "kernels/quantize.h"
 #include "kernels/tensor.h"
 
 // The operators of the CPU backend as things to run: inputs from a seed, outputs in view. Built from single and from
 // double precision, so that one can be held against the other: the double ones are what the unit tests check against
 // finite differences.
 namespace hourglass::kernels {
+
+// Times one call by the steady clock; disturbed if the operating system took a thread off its core meanwhile.
+RunTime timed(const std::function<void()>& body);
+
+// Makes all caches cold by reading through a buffer larger than them, on every thread.
+class CacheEviction {
+ public:
+  CacheEviction();
+  void operator()();
+
+ private:
+  std::vector<float> buffer_;
+  float sum_ = 0.0f;
+};
 
 template <class T>
 class CpuOperator {
@@ -37,9 +53,8 @@ class CpuQuantize {
 
  private:
   Tensor<float> x_;
-  Index block_rows_;
-  struct Result;
-  std::shared_ptr<Result> result_;
+  QuantizeOptions options_;
+  Quantized result_;
 };
 
 }  // namespace hourglass::kernels

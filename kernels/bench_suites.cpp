@@ -1,7 +1,7 @@
 // Suites. "deepseek-v3" is the operators of DeepSeek-V3's layers. A GPU measures them at full width; for a CPU all
-// widths are a quarter, with 8 heads of 128 and 16 experts, so that the whole suite takes minutes and every tensor
-// still is far larger than a core's own cache. "quick" is a few small cases of every kernel: seconds, to see that all
-// works, and no more than a rough profile.
+// widths are a quarter, with 8 heads and 128 experts, of which a rank holds 4 or 8, so that the whole suite takes
+// minutes and every tensor still is far larger than a core's own cache. "quick" is a few small cases of every kernel:
+// seconds, to see that all works, and no more than a rough profile.
 //
 // A file lists its own cases; a list of values stands for one case each.
 #include <fmt/format.h>
@@ -23,14 +23,15 @@ struct Widths {
   std::int64_t hidden, q_rank, kv_rank, heads, dense, expert, experts, groups, vocabulary;
 };
 constexpr Widths full = {7168, 1536, 512, 128, 18432, 2048, 256, 32, 129280};
-constexpr Widths quarter = {1792, 384, 128, 8, 4608, 512, 64, 8, 8080};
+constexpr Widths quarter = {1792, 384, 128, 8, 4608, 512, 128, 8, 8080};
 constexpr std::int64_t rope = 64, nope = 128, value = 128;
 
 class Suite {
  public:
   explicit Suite(bool gpu) : gpu_(gpu) {}
 
-  void add(const std::string& kernel, const Shape& shape, const std::vector<Pass>& passes, const std::string& name = "") {
+  void add(const std::string& kernel, const Shape& shape, const std::vector<Pass>& passes,
+           const std::string& name = "") {
     for (const Pass pass : passes) cases.push_back({kernel, pass, gpu_ ? "bf16" : "fp32", "", shape, name});
   }
   // On a GPU also block-scaled FP8, with the quantisation and without.
@@ -51,16 +52,11 @@ void add_linears(Suite& suite, const Widths& w, const std::vector<std::int64_t>&
     const char* name;
     std::int64_t n, k;
   };
-  const Layer layers[] = {{"q_a_proj", w.q_rank, w.hidden},
-                          {"q_b_proj", w.heads * (nope + rope), w.q_rank},
-                          {"kv_a_proj", w.kv_rank + rope, w.hidden},
-                          {"kv_b_proj", w.heads * (nope + value), w.kv_rank},
-                          {"o_proj", w.hidden, w.heads * value},
-                          {"mlp_gate_up", 2 * w.dense, w.hidden},
-                          {"mlp_down", w.hidden, w.dense},
-                          {"shared_gate_up", 2 * w.expert, w.hidden},
-                          {"shared_down", w.hidden, w.expert},
-                          {"router_gate", w.experts, w.hidden}};
+  const Layer layers[] = {{"q_a_proj", w.q_rank, w.hidden},          {"q_b_proj", w.heads * (nope + rope), w.q_rank},
+                          {"kv_a_proj", w.kv_rank + rope, w.hidden}, {"kv_b_proj", w.heads * (nope + value), w.kv_rank},
+                          {"o_proj", w.hidden, w.heads * value},     {"mlp_gate_up", 2 * w.dense, w.hidden},
+                          {"mlp_down", w.hidden, w.dense},           {"shared_gate_up", 2 * w.expert, w.hidden},
+                          {"shared_down", w.hidden, w.expert},       {"router_gate", w.experts, w.hidden}};
   for (const Layer& layer : layers) {
     for (const std::int64_t m : rows) suite.add_gemm("gemm", {{"m", m}, {"n", layer.n}, {"k", layer.k}}, layer.name);
   }
@@ -116,7 +112,7 @@ std::vector<BenchCase> deepseek_v3(bool gpu) {
   const Widths& w = gpu ? full : quarter;
   const std::int64_t unit = gpu ? 4 : 1;
   add_linears(suite, w, {256 * unit, 512 * unit, 1024 * unit});
-  add_experts(suite, w, {64 * unit, 128 * unit, 256 * unit});
+  add_experts(suite, w, {128 * unit, 256 * unit, 512 * unit});
   for (const std::int64_t length : {256, 512, 1024, 2048}) {
     add_attention(suite, length <= 512 ? 2 : 1, length * unit, w.heads, w.heads, nope + rope);
     add_attention(suite, 1, length * unit, w.heads, w.heads / 4, value);
@@ -127,10 +123,10 @@ std::vector<BenchCase> deepseek_v3(bool gpu) {
 
 std::vector<BenchCase> quick(bool gpu) {
   Suite suite(gpu);
-  const Widths w = gpu ? Widths{2048, 512, 128, 16, 4096, 1024, 64, 8, 16160}
-                       : Widths{512, 128, 64, 4, 1024, 256, 16, 4, 1024};
+  const Widths w =
+      gpu ? Widths{2048, 512, 128, 16, 4096, 1024, 64, 8, 16160} : Widths{512, 128, 128, 4, 1024, 256, 128, 4, 1024};
   add_linears(suite, w, {128, 256});
-  add_experts(suite, w, {64});
+  add_experts(suite, w, {128});
   for (const std::int64_t length : {128, 256, 384}) add_attention(suite, 1, length, w.heads, w.heads, nope + rope);
   for (const std::int64_t rows : {128, 256, 512}) add_memory_bound(suite, w, rows, gpu);
   return suite.cases;
@@ -161,7 +157,8 @@ void expand(base::Fields& fields, const BenchCase& so_far, const std::vector<std
   const bool list = fields.has(key) && fields.any(key).is_array();
   const std::vector<std::int64_t> values =
       list ? fields.integers(key, 0, std::int64_t{1} << 40)
-           : std::vector<std::int64_t>{fields.integer(key, key == "causal" || key == "same_node" || key == "low_latency" ? 0 : 1, std::int64_t{1} << 40)};
+           : std::vector<std::int64_t>{fields.integer(
+                 key, key == "causal" || key == "same_node" || key == "low_latency" ? 0 : 1, std::int64_t{1} << 40)};
   for (const std::int64_t each : values) {
     BenchCase c = so_far;
     c.shape[key] = each;
@@ -171,9 +168,8 @@ void expand(base::Fields& fields, const BenchCase& so_far, const std::vector<std
 
 std::vector<Pass> passes_of(base::Fields& fields) {
   if (!fields.has("pass")) return {Pass::forward};
-  const std::vector<std::string> names = fields.any("pass").is_array()
-                                             ? fields.texts("pass")
-                                             : std::vector<std::string>{fields.text("pass")};
+  const std::vector<std::string> names =
+      fields.any("pass").is_array() ? fields.texts("pass") : std::vector<std::string>{fields.text("pass")};
   std::vector<Pass> passes;
   for (const std::string& name : names) {
     const auto found = std::find_if(all_passes.begin(), all_passes.end(), [&](Pass p) { return name == name_of(p); });

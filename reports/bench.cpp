@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "hardware/fit.h"
+#include "reports/json.h"
 #include "reports/table.h"
 
 namespace hourglass::reports {
@@ -53,12 +54,68 @@ std::size_t BenchReport::faults() const {
   return count;
 }
 
+namespace {
+
+double layer_error(const BenchReport& report, std::size_t i) {
+  return report.layers_predicted[i] / report.layers[i].measured.sample.seconds - 1.0;
+}
+
+std::string layers_text(const BenchReport& report) {
+  const bool predicted = !report.layers_predicted.empty();
+  std::vector<std::string> heading = {"layer", "pass", "ms", "spread", "runs", "operators"};
+  if (predicted) heading.insert(heading.end(), {"predicted", "error"});
+  Table table(heading);
+  for (std::size_t i = 0; i < report.layers.size(); ++i) {
+    const kernels::LayerPass& pass = report.layers[i];
+    const Measurement& m = pass.measured;
+    std::vector<std::string> row = {kernels::describe(pass.of),
+                                    kernels::name_of(pass.pass),
+                                    fmt::format("{:.2f}", m.sample.seconds * 1e3),
+                                    percent(m.sample.spread),
+                                    fmt::format("{}{}", m.sample.runs, m.settled ? "" : "*"),
+                                    std::to_string(pass.operators.size())};
+    if (predicted) {
+      row.push_back(fmt::format("{:.2f}", report.layers_predicted[i] * 1e3));
+      row.push_back(fmt::format("{:+.1f} %", layer_error(report, i) * 100.0));
+    }
+    table.add(row);
+  }
+  return "\n" + table.text() +
+         (predicted ? "\npredicted: the sum of the profile's prices of the operators; no layer was in the fit\n" : "");
+}
+
+base::Json layers_json(const BenchReport& report) {
+  base::Json rows = base::Json::array();
+  for (std::size_t i = 0; i < report.layers.size(); ++i) {
+    const kernels::LayerPass& pass = report.layers[i];
+    const Measurement& m = pass.measured;
+    base::Json row = {{"layer", pass.of.experts ? "moe" : "dense"}, {"tokens", pass.of.tokens}};
+    row["pass"] = kernels::name_of(pass.pass);
+    row["seconds"] = m.sample.seconds;
+    row["spread"] = m.sample.spread;
+    row["runs"] = m.sample.runs;
+    row["settled"] = m.settled;
+    if (!report.layers_predicted.empty()) {
+      row["predicted_s"] = report.layers_predicted[i];
+      row["error"] = layer_error(report, i);
+    }
+    base::Json operators = base::Json::array();
+    for (const kernels::BenchCase& each : pass.operators) operators.push_back(kernels::describe(each));
+    row["operators"] = std::move(operators);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace
+
 std::string bench_text(const BenchReport& report) {
   std::string out = fmt::format("{} on {}, {}\n", report.backend, report.device.name, report.date);
   if (report.ceilings.flops > 0.0) {
     out += fmt::format("at most: {:.1f} GFLOP/s in registers, copies {:.1f} GB/s\n", report.ceilings.flops / base::giga,
                        report.ceilings.memory_bandwidth / base::giga);
   }
+  if (!report.layers.empty()) return out + layers_text(report);
   const bool predicted = !report.predicted.empty();
   std::vector<std::string> heading = {"kernel", "pass", "us", "spread", "runs", "rate"};
   if (predicted) heading.insert(heading.end(), {"predicted", "error"});
@@ -124,7 +181,7 @@ base::Json bench_json(const BenchReport& report, const base::Provenance& provena
   }
   base::Json device = {{"name", report.device.name}};
   for (const auto& [fact, value] : report.device.facts) device[fact] = value;
-  base::Json document = {{"schema_version", "1.0.0"},
+  base::Json document = {{"schema_version", schema_version},
                          {"provenance", base::provenance_json(provenance)},
                          {"backend", report.backend},
                          {"date", report.date},
@@ -134,6 +191,7 @@ base::Json bench_json(const BenchReport& report, const base::Provenance& provena
                             {"bytes_per_second", report.ceilings.memory_bandwidth}};
   }
   document["cases"] = std::move(rows);
+  if (!report.layers.empty()) document["layers"] = layers_json(report);
   return document;
 }
 

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/provenance.h"
 #include "kernels/bench.h"
+#include "kernels/bench_layer.h"
 
 namespace hourglass::reports {
 
@@ -16,6 +17,8 @@ struct BenchReport {
   kernels::Ceilings ceilings;  // zeros: not measured
   std::vector<kernels::Measurement> measurements;
   std::vector<double> predicted;  // seconds, one for each measurement; empty: no profile was given
+  std::vector<kernels::LayerPass> layers;
+  std::vector<double> layers_predicted;  // the sums over their operators
 
   std::size_t faults() const;  // cases that gave wrong results
 };

@@ -6,6 +6,7 @@ are paths of copies of the shipped files, changed by `edit` first.
 """
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -210,6 +211,35 @@ check("cluster without a citation", plan, 1, "sources", edit=change("CLUSTER", s
 check("unknown profile key", plan, 1, "gemmm", edit=change("PROFILE", gemmm={}))
 check("profile without in_situ", plan, 1, "in_situ", edit=remove("PROFILE", "in_situ"))
 check("zero bandwidth", plan + ["--set", "cluster.nic_GBps=0"], 1, "nic_GBps")
+
+# Measuring and numerics.
+def check_suite(what, content, code, *words):
+    check(what, ["bench", "--suite", "MODEL"], code, *words, edit=text("MODEL", content))
+
+
+check("unknown backend", ["bench", "--backend", "cdua"], 2, "did you mean 'cuda'")
+check("unknown suite", ["bench", "--suite", "slow"], 2, "slow", "deepseek-v3")
+check("no time to measure", ["bench", "--seconds", "0"], 2, "--seconds")
+check("impossible noise", ["bench", "--noise", "2"], 2, "--noise")
+check("negative threads", ["bench", "--threads=-1"], 2, "--threads")
+check("a profile without its cluster", ["bench", "--profile", "PROFILE"], 2, "--cluster")
+check("a layer as a sample", ["bench", "--layer", "64", "-o", "FOLDER"], 2, "--layer")
+check("a layer too short", ["bench", "--layer", "1"], 2, "--layer")
+check("no suite there", ["bench", "--suite", "missing.json"], 1, "missing.json")
+check_suite("a suite without cases", '{"schema": "1.0.0", "cases": []}', 1, "no cases")
+check_suite("a suite of another version", '{"schema": "2.0.0", "cases": []}', 1, "2.0.0")
+check_suite("an unknown kernel", '{"schema": "1.0.0", "cases": [{"kernel": "gem", "m": 1}]}', 1, "did you mean 'gemm'")
+check_suite("a case without its shape", '{"schema": "1.0.0", "cases": [{"kernel": "gemm", "m": 1, "n": 1}]}', 1, "k")
+check_suite("a key of another kernel", '{"schema": "1.0.0", "cases": [{"kernel": "copy", "bytes": 64, "rows": 1}]}', 1, "rows")
+check_suite("an unknown pass", '{"schema": "1.0.0", "cases": [{"kernel": "copy", "bytes": 64, "pass": "back"}]}', 1, "back")
+if shutil.which("nvidia-smi") is None:
+    check("CUDA without a GPU", ["bench", "--backend", "cuda"], 1, "CUDA")
+    check("NCCL without a GPU", ["bench", "--backend", "nccl"], 1, "NCCL")
+check("unknown data", ["numerics", "--data", "gauss"], 2, "gauss")
+check("an empty sum", ["numerics", "--k", "0"], 2, "--k")
+check("too many bits", ["numerics", "--bits", "64"], 2, "--bits")
+check("too many results", ["numerics", "--outputs", "4096"], 2, "--outputs")
+check("numerics without FP8", ["numerics", "--profile", "PROFILE"], 1, "FP8", edit=remove("PROFILE", "gemm_fp8"))
 
 print(f"{count} kinds of bad input, {faults} faults")
 sys.exit(1 if faults else 0)
