@@ -13,16 +13,16 @@ constexpr std::size_t least_flush_bytes = std::size_t{256} << 20;
 
 }  // namespace
 
-Bench::Bench()
-    : facts(device_facts()), flush(static_cast<Index>(std::max(least_flush_bytes, 2 * facts.cache_bytes))) {}
+Bench::Bench() : facts(device_facts()), flush(static_cast<Index>(std::max(least_flush_bytes, 2 * facts.cache_bytes))) {}
 
 std::string CudaCase::check() {
   for (const Output& o : outputs_) poison(o.data, o.bytes, stream());
   enqueue(stream());
   synchronize(stream());
   for (const Output& o : outputs_) {
-    const Index bad = o.is_bf16 ? count_nan(stream(), static_cast<const Bf16*>(o.data), static_cast<Index>(o.bytes / 2))
-                                : count_nan(stream(), static_cast<const float*>(o.data), static_cast<Index>(o.bytes / 4));
+    const Index bad = o.is_bf16
+                          ? count_nan(stream(), static_cast<const Bf16*>(o.data), static_cast<Index>(o.bytes / 2))
+                          : count_nan(stream(), static_cast<const float*>(o.data), static_cast<Index>(o.bytes / 4));
     if (bad > 0) return fmt::format("{} values of {} were not written, or are NaN", bad, o.name);
   }
   return compare();
@@ -67,7 +67,8 @@ std::vector<T> raw_part(const DeviceArray<T>& x, Index columns, Index first, Ind
 Tensor<float> part(const DeviceArray<Bf16>& x, Index columns, Index first, Index count, Index column, Index width) {
   const std::vector<Bf16> raw = raw_part(x, columns, first, count, column, width);
   Tensor<float> values(count, width);
-  for (std::size_t i = 0; i < raw.size(); ++i) values.data()[i] = float_of(static_cast<std::uint32_t>(raw[i].bits) << 16);
+  for (std::size_t i = 0; i < raw.size(); ++i)
+    values.data()[i] = float_of(static_cast<std::uint32_t>(raw[i].bits) << 16);
   return values;
 }
 Tensor<float> part(const DeviceArray<float>& x, Index columns, Index first, Index count, Index column, Index width) {
@@ -88,8 +89,8 @@ std::string differences(const char* name, const Tensor<float>& got, const Tensor
     if (!(error <= tolerance)) ++wrong, worst = std::max(worst, error);
   }
   if (wrong == 0) return "";
-  return fmt::format("{} of {} values of {} differ from the CPU's, by up to {:.2g} of them and the typical value", wrong, expected.size(),
-                     name, worst);
+  return fmt::format("{} of {} values of {} differ from the CPU's, by up to {:.2g} of them and the typical value",
+                     wrong, expected.size(), name, worst);
 }
 
 }  // namespace hourglass::kernels::cuda

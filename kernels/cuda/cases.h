@@ -30,8 +30,12 @@ class CudaCase : public PreparedCase {
   virtual std::string compare() = 0;  // "": the outputs are right
 
   // An output that enqueue() must write whole: poisoned before the check, searched for NaN after it.
-  void output(const char* name, const DeviceArray<Bf16>& array) { outputs_.push_back({name, array.get(), array.bytes(), true}); }
-  void output(const char* name, const DeviceArray<float>& array) { outputs_.push_back({name, array.get(), array.bytes(), false}); }
+  void output(const char* name, const DeviceArray<Bf16>& array) {
+    outputs_.push_back({name, array.get(), array.bytes(), true});
+  }
+  void output(const char* name, const DeviceArray<float>& array) {
+    outputs_.push_back({name, array.get(), array.bytes(), false});
+  }
   Stream stream() const { return bench_.stream.get(); }
   DeviceArray<Bf16> random(Index count, float deviation = 1.0f);
   DeviceArray<float> random_float(Index count, float deviation = 1.0f);

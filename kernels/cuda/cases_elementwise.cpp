@@ -43,7 +43,8 @@ class NormCase : public CudaCase {
     if (pass_ == Pass::input_gradient)
       rms_norm_input_gradient(stream, out_.get(), dy_.get(), x_.get(), gain_.get(), inverse_.get(), rows_, width_);
     if (pass_ == Pass::weight_gradient)
-      rms_norm_weight_gradient(stream, dgain_.get(), workspace_.get(), dy_.get(), x_.get(), inverse_.get(), rows_, width_);
+      rms_norm_weight_gradient(stream, dgain_.get(), workspace_.get(), dy_.get(), x_.get(), inverse_.get(), rows_,
+                               width_);
   }
   std::string compare() override {
     Tensor<float> y, inverse;
@@ -57,7 +58,8 @@ class NormCase : public CudaCase {
     const Index rows = std::min(sample, rows_);
     const Tensor<float> x = part(x_, width_, 0, rows, 0, width_), gain = part(gain_, width_, 0, 1, 0, width_);
     RmsNorm<float>::forward(x, gain, y, inverse);
-    if (pass_ == Pass::input_gradient) RmsNorm<float>::input_gradient(part(dy_, width_, 0, rows, 0, width_), x, gain, inverse, y);
+    if (pass_ == Pass::input_gradient)
+      RmsNorm<float>::input_gradient(part(dy_, width_, 0, rows, 0, width_), x, gain, inverse, y);
     return differences("the result", part(out_, width_, 0, rows, 0, width_), y, bf16_tolerance);
   }
 
@@ -76,7 +78,8 @@ class RotaryCase : public CudaCase {
     place_ = {rows, heads * step, heads, step, step - width, width, std::min<Index>(rows, 4096)};
     x_ = random(rows * place_.columns);
     table_ = Rotary<float>::table(place_.length, width);
-    cosines_ = DeviceArray<float>(std::vector<float>(table_.cosines.data(), table_.cosines.data() + table_.cosines.size()));
+    cosines_ =
+        DeviceArray<float>(std::vector<float>(table_.cosines.data(), table_.cosines.data() + table_.cosines.size()));
     sines_ = DeviceArray<float>(std::vector<float>(table_.sines.data(), table_.sines.data() + table_.sines.size()));
     before_ = part(x_, place_.columns, 0, std::min(sample, rows), 0, place_.columns);
   }
@@ -87,7 +90,8 @@ class RotaryCase : public CudaCase {
     Tensor<float> expected = before_;
     if (direction_ > 0.0f) table_.forward(expected, place_.heads, place_.step, place_.first);
     if (direction_ < 0.0f) table_.input_gradient(expected, place_.heads, place_.step, place_.first);
-    return differences("the result", part(x_, place_.columns, 0, expected.rows(), 0, place_.columns), expected, bf16_tolerance);
+    return differences("the result", part(x_, place_.columns, 0, expected.rows(), 0, place_.columns), expected,
+                       bf16_tolerance);
   }
 
   float direction_;
@@ -154,7 +158,9 @@ class QuantizeCase : public CudaCase {
     for (Index r = 0; r < rows; r += block) {
       for (Index b = 0; b < across; ++b) {
         const float got = scales[static_cast<std::size_t>(blocks_ ? r / block * pitch + b : b * pitch + r)];
-        if (got != expected.scale_at(r, b * 128)) return fmt::format("the scale of row {}, block {} is {}, on the CPU {}", r, b, got, expected.scale_at(r, b * 128));
+        if (got != expected.scale_at(r, b * 128))
+          return fmt::format("the scale of row {}, block {} is {}, on the CPU {}", r, b, got,
+                             expected.scale_at(r, b * 128));
       }
     }
     return codes == expected.codes ? "" : "codes differ from the CPU's";
@@ -214,11 +220,23 @@ class CopyCase : public CudaCase {
 
 }  // namespace
 
-CasePointer prepare_norm(Bench& bench, const BenchCase& c, std::uint64_t seed) { return std::make_unique<NormCase>(bench, c, seed); }
-CasePointer prepare_rotary(Bench& bench, const BenchCase& c, std::uint64_t seed) { return std::make_unique<RotaryCase>(bench, c, seed); }
-CasePointer prepare_swiglu(Bench& bench, const BenchCase& c, std::uint64_t seed) { return std::make_unique<SwigluCase>(bench, c, seed); }
-CasePointer prepare_quantize(Bench& bench, const BenchCase& c, std::uint64_t seed) { return std::make_unique<QuantizeCase>(bench, c, seed); }
-CasePointer prepare_residual(Bench& bench, const BenchCase& c, std::uint64_t seed) { return std::make_unique<ResidualCase>(bench, c, seed); }
-CasePointer prepare_copy(Bench& bench, const BenchCase& c, std::uint64_t seed) { return std::make_unique<CopyCase>(bench, c, seed); }
+CasePointer prepare_norm(Bench& bench, const BenchCase& c, std::uint64_t seed) {
+  return std::make_unique<NormCase>(bench, c, seed);
+}
+CasePointer prepare_rotary(Bench& bench, const BenchCase& c, std::uint64_t seed) {
+  return std::make_unique<RotaryCase>(bench, c, seed);
+}
+CasePointer prepare_swiglu(Bench& bench, const BenchCase& c, std::uint64_t seed) {
+  return std::make_unique<SwigluCase>(bench, c, seed);
+}
+CasePointer prepare_quantize(Bench& bench, const BenchCase& c, std::uint64_t seed) {
+  return std::make_unique<QuantizeCase>(bench, c, seed);
+}
+CasePointer prepare_residual(Bench& bench, const BenchCase& c, std::uint64_t seed) {
+  return std::make_unique<ResidualCase>(bench, c, seed);
+}
+CasePointer prepare_copy(Bench& bench, const BenchCase& c, std::uint64_t seed) {
+  return std::make_unique<CopyCase>(bench, c, seed);
+}
 
 }  // namespace hourglass::kernels::cuda

@@ -78,15 +78,18 @@ class GemmBase : public CudaCase {
 
 class GemmCase : public GemmBase {
  public:
-  GemmCase(Bench& bench, const BenchCase& c, std::uint64_t first_seed) : GemmBase(bench), quantizes_(c.kernel == "quantized_linear") {
+  GemmCase(Bench& bench, const BenchCase& c, std::uint64_t first_seed)
+      : GemmBase(bench), quantizes_(c.kernel == "quantized_linear") {
     seed(first_seed);
     const Sizes s = sizes_of(c.pass, c.at("m"), c.at("n"), c.at("k"));
     const bool is_fp8 = c.dtype == "e4m3", tensor = c.recipe == "tensor";
     // Weights are scaled by blocks, activations and their gradients by rows; a weight gradient has no weight in it.
     const Scaling left = tensor ? Scaling::tensor : Scaling::rows;
     const Scaling right = tensor ? Scaling::tensor : c.pass == Pass::weight_gradient ? Scaling::rows : Scaling::blocks;
-    left_ = is_fp8 ? fp8(s.rows, s.inner, s.left_inner_first && !tensor, left) : bf16(s.rows, s.inner, s.left_inner_first);
-    right_ = is_fp8 ? fp8(s.columns, s.inner, s.right_inner_first && !tensor, right) : bf16(s.columns, s.inner, s.right_inner_first);
+    left_ =
+        is_fp8 ? fp8(s.rows, s.inner, s.left_inner_first && !tensor, left) : bf16(s.rows, s.inner, s.left_inner_first);
+    right_ = is_fp8 ? fp8(s.columns, s.inner, s.right_inner_first && !tensor, right)
+                    : bf16(s.columns, s.inner, s.right_inner_first);
     // A right operand with the inner dimension last is what GemmProblem calls transposed.
     right_.operand.transposed = is_fp8 || !s.right_inner_first;
     problem_ = {s.rows, s.columns, s.inner, left_.operand, right_.operand};
@@ -107,7 +110,8 @@ class GemmCase : public GemmBase {
  private:
   void enqueue(Stream stream) override {
     if (quantizes_)
-      quantize_rows(stream, {left_.codes.get(), left_.scales.get()}, left_.values.get(), problem_.rows, problem_.inner, {});
+      quantize_rows(stream, {left_.codes.get(), left_.scales.get()}, left_.values.get(), problem_.rows, problem_.inner,
+                    {});
     gemm_->enqueue(stream, workspace_);
   }
   std::string compare() override { return check_products(stream(), problem_, samples, check_seed_, sum_tolerance); }
@@ -137,8 +141,10 @@ class GroupedCase : public GemmBase {
       output("the products", out_);
     }
     for (Index g = 0; g < groups; ++g) {
-      left_.push_back(is_fp8 ? fp8(s.rows, s.inner, s.left_inner_first, Scaling::rows) : bf16(s.rows, s.inner, s.left_inner_first));
-      right_.push_back(is_fp8 ? fp8(s.columns, s.inner, s.right_inner_first, right) : bf16(s.columns, s.inner, s.right_inner_first));
+      left_.push_back(is_fp8 ? fp8(s.rows, s.inner, s.left_inner_first, Scaling::rows)
+                             : bf16(s.rows, s.inner, s.left_inner_first));
+      right_.push_back(is_fp8 ? fp8(s.columns, s.inner, s.right_inner_first, right)
+                              : bf16(s.columns, s.inner, s.right_inner_first));
       right_.back().operand.transposed = is_fp8 || !s.right_inner_first;
       GemmProblem p{s.rows, s.columns, s.inner, left_.back().operand, right_.back().operand};
       p.accumulate = s.accumulate;

@@ -22,7 +22,9 @@ std::string short_name(std::string name) {
   if (name.starts_with("NVIDIA ")) name = name.substr(7);
   for (const char* chip : {"H100", "H800", "H200", "H20"}) {
     if (name.starts_with(std::string(chip) + " ") || name == chip)
-      return std::string(chip) + (name.find("PCIe") != std::string::npos ? " PCIe" : name.find("NVL") != std::string::npos ? " NVL" : " SXM5");
+      return std::string(chip) + (name.find("PCIe") != std::string::npos  ? " PCIe"
+                                  : name.find("NVL") != std::string::npos ? " NVL"
+                                                                          : " SXM5");
   }
   return name;
 }
@@ -70,7 +72,8 @@ std::string no_device() {
   const int major = attribute(cudaDevAttrComputeCapabilityMajor), minor = attribute(cudaDevAttrComputeCapabilityMinor);
   // Built for sm_80, whose code also runs on 8.6 and 8.9, and for sm_90a.
   if (major != 8 && !(major == 9 && minor == 0))
-    return fmt::format("the GPU is of compute capability {}.{}, and the kernels are built for 8.x and 9.0", major, minor);
+    return fmt::format("the GPU is of compute capability {}.{}, and the kernels are built for 8.x and 9.0", major,
+                       minor);
   return "";
 }
 

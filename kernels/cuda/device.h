@@ -42,8 +42,8 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   void record(Stream stream);
-  void wait() const;                // the host waits
-  void hold(Stream stream) const;   // `stream` waits
+  void wait() const;                               // the host waits
+  void hold(Stream stream) const;                  // `stream` waits
   double seconds_since(const Event& start) const;  // both have happened; resolution about half a microsecond
 
  private:

@@ -1,5 +1,5 @@
-// The memory-bound kernels between GEMMs. Every value is read once and written once, in pieces of 16 bytes; what needs a
-// whole row (the norms) gives a row to a block, whose second reading of it comes from the cache.
+// The memory-bound kernels between GEMMs. Every value is read once and written once, in pieces of 16 bytes; what needs
+// a whole row (the norms) gives a row to a block, whose second reading of it comes from the cache.
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/types.h"
 
@@ -50,8 +50,8 @@ HOURGLASS_KERNEL void rms_norm_input_gradient_kernel(Bf16* dx, const Bf16* dy, c
   }
 }
 
-// Column sums in two steps of fixed order, so without atomics: a warp of 32 x 8 columns walks down a strip of rows, then
-// the strips are added.
+// Column sums in two steps of fixed order, so without atomics: a warp of 32 x 8 columns walks down a strip of rows,
+// then the strips are added.
 constexpr int strip_columns = 32 * piece, strip_warps = 8;
 
 HOURGLASS_KERNEL void rms_norm_strip_kernel(float* partial, const Bf16* dy, const Bf16* x, const float* inverse_rms,
@@ -178,13 +178,15 @@ HOURGLASS_KERNEL void adamw_kernel(AdamW options, float gradient_scale, float* m
 void rms_norm_forward(Stream stream, Bf16* y, float* inverse_rms, const Bf16* x, const float* gain, Index rows,
                       Index width, float epsilon) {
   require_pieces(width, "rms_norm_forward");
-  launch("rms_norm_forward", rms_norm_forward_kernel, stream, {rows}, y, inverse_rms, x, gain, static_cast<int>(width), epsilon);
+  launch("rms_norm_forward", rms_norm_forward_kernel, stream, {rows}, y, inverse_rms, x, gain, static_cast<int>(width),
+         epsilon);
 }
 
 void rms_norm_input_gradient(Stream stream, Bf16* dx, const Bf16* dy, const Bf16* x, const float* gain,
                              const float* inverse_rms, Index rows, Index width) {
   require_pieces(width, "rms_norm_input_gradient");
-  launch("rms_norm_input_gradient", rms_norm_input_gradient_kernel, stream, {rows}, dx, dy, x, gain, inverse_rms, static_cast<int>(width));
+  launch("rms_norm_input_gradient", rms_norm_input_gradient_kernel, stream, {rows}, dx, dy, x, gain, inverse_rms,
+         static_cast<int>(width));
 }
 
 Index rms_norm_strips(Index rows) { return rows < 64 * 64 ? divide_up(rows, 64) : 64; }
@@ -196,7 +198,8 @@ void rms_norm_weight_gradient(Stream stream, float* dgain, float* workspace, con
   if (strips == 0) return;
   launch("rms_norm_strips", rms_norm_strip_kernel, stream, {divide_up(width, strip_columns), strips}, workspace, dy, x,
          inverse_rms, rows, static_cast<int>(width), divide_up(rows, strips));
-  launch("rms_norm_add_strips", add_strips_kernel, stream, grid_for(width), dgain, workspace, static_cast<int>(width), static_cast<int>(strips));
+  launch("rms_norm_add_strips", add_strips_kernel, stream, grid_for(width), dgain, workspace, static_cast<int>(width),
+         static_cast<int>(strips));
 }
 
 void rotary(Stream stream, Bf16* x, const float* cosines, const float* sines, const RotaryPlace& place,
@@ -210,7 +213,8 @@ void rotary(Stream stream, Bf16* x, const float* cosines, const float* sines, co
 
 void swiglu_forward(Stream stream, Bf16* y, const Bf16* gate_up, Index rows, Index width) {
   require_pieces(width, "swiglu_forward");
-  launch("swiglu_forward", swiglu_forward_kernel, stream, grid_for(rows * width / piece), y, gate_up, rows * width / piece, static_cast<int>(width));
+  launch("swiglu_forward", swiglu_forward_kernel, stream, grid_for(rows * width / piece), y, gate_up,
+         rows * width / piece, static_cast<int>(width));
 }
 
 void swiglu_input_gradient(Stream stream, Bf16* dgate_up, const Bf16* dy, const Bf16* gate_up, Index rows,
@@ -232,16 +236,19 @@ void cast(Stream stream, float* to, const Bf16* from, Index count) {
 }
 
 void transpose(Stream stream, Bf16* to, const Bf16* from, Index rows, Index columns) {
-  launch("transpose", transpose_kernel, stream, {divide_up(columns, tile), divide_up(rows, tile)}, to, from, rows, columns);
+  launch("transpose", transpose_kernel, stream, {divide_up(columns, tile), divide_up(rows, tile)}, to, from, rows,
+         columns);
 }
 
 void adamw(Stream stream, const AdamW& options, float gradient_scale, float* master, Bf16* weight, float* m, float* v,
            const float* gradient, Index count) {
-  launch("adamw", adamw_kernel<float>, stream, grid_for(count), options, gradient_scale, master, weight, m, v, gradient, count);
+  launch("adamw", adamw_kernel<float>, stream, grid_for(count), options, gradient_scale, master, weight, m, v, gradient,
+         count);
 }
 void adamw(Stream stream, const AdamW& options, float gradient_scale, float* master, Bf16* weight, Bf16* m, Bf16* v,
            const float* gradient, Index count) {
-  launch("adamw", adamw_kernel<Bf16>, stream, grid_for(count), options, gradient_scale, master, weight, m, v, gradient, count);
+  launch("adamw", adamw_kernel<Bf16>, stream, grid_for(count), options, gradient_scale, master, weight, m, v, gradient,
+         count);
 }
 
 }  // namespace hourglass::kernels::cuda

@@ -74,7 +74,9 @@ class EmulatedBlock {
     return place;
   }
 
-  void copy_later(void* to, const void* from, bool valid) { fiber().copies.push_back({to, from, valid, fiber().commits}); }
+  void copy_later(void* to, const void* from, bool valid) {
+    fiber().copies.push_back({to, from, valid, fiber().commits});
+  }
   void commit() { ++fiber().commits; }
   void arrive(int groups) {
     std::vector<Copy> left;
@@ -116,8 +118,12 @@ class EmulatedBlock {
 
   EmulatedBlock(Extent the_grid, Extent the_block, int threads, std::size_t shared_bytes,
                 const std::function<void()>& body)
-      : grid(the_grid), block(the_block), body_(body), warps_(static_cast<std::size_t>(threads / 32)),
-        fibers_(static_cast<std::size_t>(threads)), shared_(shared_bytes / sizeof(Words) + 1) {
+      : grid(the_grid),
+        block(the_block),
+        body_(body),
+        warps_(static_cast<std::size_t>(threads / 32)),
+        fibers_(static_cast<std::size_t>(threads)),
+        shared_(shared_bytes / sizeof(Words) + 1) {
     std::memset(static_cast<void*>(shared_.data()), 0xff, shared_.size() * sizeof(Words));
   }
 

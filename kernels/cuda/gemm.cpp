@@ -51,8 +51,8 @@ void require_fp8_layout(const GemmProblem& p) {
   const bool layout = is_fp8(p.left.element) && is_fp8(p.right.element) && !p.left.transposed && p.right.transposed;
   const bool sizes = p.rows % 16 == 0 && p.columns % 16 == 0 && p.inner % 16 == 0;
   if (!layout || !sizes)
-    throw base::Error("an FP8 GEMM needs both operands with the inner dimension last and sizes that are multiples of 16",
-                      "gemm");
+    throw base::Error(
+        "an FP8 GEMM needs both operands with the inner dimension last and sizes that are multiples of 16", "gemm");
 }
 
 }  // namespace
@@ -81,7 +81,8 @@ struct GemmHandles {
   }
   // An operand whose rows, as stored, are `last` long.
   static void lay_out(cublasLtMatrixLayout_t& layout, Element element, Index last, Index count) {
-    check(cublas().layout_create(&layout, type_of(element), static_cast<std::uint64_t>(last), static_cast<std::uint64_t>(count), last),
+    check(cublas().layout_create(&layout, type_of(element), static_cast<std::uint64_t>(last),
+                                 static_cast<std::uint64_t>(count), last),
           "cublasLtMatrixLayoutCreate");
   }
   void describe(const GemmProblem& p);
@@ -100,7 +101,8 @@ void GemmHandles::describe(const GemmProblem& p) {
     set(CUBLASLT_MATMUL_DESC_B_SCALE_MODE, static_cast<std::int32_t>(mode_of(p.left.scaling)));
     set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, static_cast<const void*>(p.left.scales));
   }
-  if (is_fp8(p.left.element)) set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, static_cast<std::int8_t>(p.fast_accumulation ? 1 : 0));
+  if (is_fp8(p.left.element))
+    set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, static_cast<std::int8_t>(p.fast_accumulation ? 1 : 0));
   if (p.sms > 0) set(CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, static_cast<std::int32_t>(p.sms));
   lay_out(right, p.right.element, p.right.transposed ? p.inner : p.columns, p.right.transposed ? p.columns : p.inner);
   lay_out(left, p.left.element, p.left.transposed ? p.rows : p.inner, p.left.transposed ? p.inner : p.rows);
@@ -122,8 +124,8 @@ void GemmHandles::choose_algorithm(const GemmProblem& p) {
   cublas().preference_destroy(preference);
   check(set_most, "cublasLtMatmulPreferenceSetAttribute");
   if (status != CUBLAS_STATUS_SUCCESS || found == 0) {
-    throw base::Error(fmt::format("cuBLASLt {} has no algorithm for {} x {} x {} of these types and scales ({})", cublas().lt_version(),
-                                  p.rows, p.columns, p.inner, cublas().status_string(status)),
+    throw base::Error(fmt::format("cuBLASLt {} has no algorithm for {} x {} x {} of these types and scales ({})",
+                                  cublas().lt_version(), p.rows, p.columns, p.inner, cublas().status_string(status)),
                       "gemm", "FP8 needs sm_89, block scales sm_90");
   }
   algorithm = result.algo;
@@ -141,8 +143,8 @@ Gemm& Gemm::operator=(Gemm&&) noexcept = default;
 void Gemm::enqueue(Stream stream, const DeviceArray<unsigned char>& workspace) const {
   const GemmHandles& h = *handles_;
   const float one = 1.0f;
-  check(cublas().matmul(shared_handle(), h.operation, &one, h.right_data, h.right, h.left_data, h.left, &h.beta, h.out_data, h.out,
-                        h.out_data, h.out, &h.algorithm, workspace.get(), workspace.bytes(), stream),
+  check(cublas().matmul(shared_handle(), h.operation, &one, h.right_data, h.right, h.left_data, h.left, &h.beta,
+                        h.out_data, h.out, h.out_data, h.out, &h.algorithm, workspace.get(), workspace.bytes(), stream),
         "cublasLtMatmul");
 }
 

@@ -15,8 +15,8 @@
 namespace hourglass::kernels::cuda {
 
 enum class Element : std::uint8_t { bf16, fp32, e4m3, e5m2 };
-// One scale for the tensor, for 1 x 128 along the inner dimension, for 128 x 128 (layouts in operators.h). Of l and r at
-// least one is rows, or both are tensor.
+// One scale for the tensor, for 1 x 128 along the inner dimension, for 128 x 128 (layouts in operators.h). Of l and r
+// at least one is rows, or both are tensor.
 enum class Scaling : std::uint8_t { none, tensor, rows, blocks };
 
 struct Operand {

@@ -6,7 +6,8 @@
 
 namespace hourglass::kernels::cuda {
 
-// cublasGemmGroupedBatchedEx takes sizes from the host and pointers from the device; every group here is a batch of one.
+// cublasGemmGroupedBatchedEx takes sizes from the host and pointers from the device; every group here is a batch of
+// one.
 struct GroupedGemm::OneCall {
   cublasHandle_t handle = nullptr;
   std::vector<cublasOperation_t> right_operations, left_operations;
@@ -47,9 +48,10 @@ struct GroupedGemm::OneCall {
     if (ones.empty()) return;
     check(cublas().set_stream(handle, stream), "cublasSetStream");
     check(cublas().set_workspace(handle, workspace.get(), workspace.bytes()), "cublasSetWorkspace");
-    check(cublas().grouped(handle, right_operations.data(), left_operations.data(), columns.data(), rows.data(), inner.data(), alpha.data(),
-                           right.get(), CUDA_R_16BF, right_lengths.data(), left.get(), CUDA_R_16BF, left_lengths.data(), beta.data(),
-                           out.get(), CUDA_R_16BF, out_lengths.data(), static_cast<int>(ones.size()), ones.data(), CUBLAS_COMPUTE_32F),
+    check(cublas().grouped(handle, right_operations.data(), left_operations.data(), columns.data(), rows.data(),
+                           inner.data(), alpha.data(), right.get(), CUDA_R_16BF, right_lengths.data(), left.get(),
+                           CUDA_R_16BF, left_lengths.data(), beta.data(), out.get(), CUDA_R_16BF, out_lengths.data(),
+                           static_cast<int>(ones.size()), ones.data(), CUBLAS_COMPUTE_32F),
           "cublasGemmGroupedBatchedEx");
   }
 };
@@ -89,7 +91,8 @@ struct GroupedGemm::ManyCalls {
 GroupedGemm::GroupedGemm(const std::vector<GemmProblem>& groups, int streams) {
   if (groups.empty() || streams < 1) throw base::Error("a grouped GEMM without groups or streams", "grouped_gemm");
   const GemmProblem& first = groups.front();
-  const bool one_call = first.left.element == Element::bf16 && first.right.element == Element::bf16 && first.out_element == Element::bf16;
+  const bool one_call =
+      first.left.element == Element::bf16 && first.right.element == Element::bf16 && first.out_element == Element::bf16;
   if (one_call) {
     one_ = std::make_unique<OneCall>(groups);
   } else {

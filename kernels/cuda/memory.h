@@ -19,7 +19,7 @@ void copy_in(void* device, const void* host, std::size_t bytes);
 void copy_out(void* host, const void* device, std::size_t bytes);  // after all work enqueued before
 // `rows` pieces of row_bytes, `pitch` apart on the device, side by side on the host.
 void copy_out_rows(void* host, std::size_t row_bytes, const void* device, std::size_t pitch, std::size_t rows);
-void poison(void* device, std::size_t bytes, Stream stream);       // 0xff again
+void poison(void* device, std::size_t bytes, Stream stream);  // 0xff again
 
 template <class T>
 class DeviceArray {

@@ -35,7 +35,8 @@ void rms_norm_weight_gradient(Stream stream, float* dgain, float* workspace, con
 struct RotaryPlace {
   Index rows = 0, columns = 0, heads = 0, step = 0, first = 0, width = 0, length = 0;
 };
-void rotary(Stream stream, Bf16* x, const float* cosines, const float* sines, const RotaryPlace& place, float direction);
+void rotary(Stream stream, Bf16* x, const float* cosines, const float* sines, const RotaryPlace& place,
+            float direction);
 
 // gate_up[rows, 2 width] -> y[rows, width]. width: a multiple of 8.
 void swiglu_forward(Stream stream, Bf16* y, const Bf16* gate_up, Index rows, Index width);
@@ -105,7 +106,8 @@ void unpermute_forward(Stream stream, Bf16* y, const Bf16* rows, const float* we
 void unpermute_input_gradient(Stream stream, Bf16* drows, float* dweights, const Bf16* dy, const Bf16* rows,
                               const float* weights, const DevicePermutation& p, Index tokens, Index top_k, Index width);
 
-// to[i] = from[rows[i]];   y[i] = sum of rows[sources[offsets[i]]] to rows[sources[offsets[i + 1] - 1]], zeros for none.
+// to[i] = from[rows[i]];   y[i] = sum of rows[sources[offsets[i]]] to rows[sources[offsets[i + 1] - 1]], zeros for
+// none.
 void gather_rows(Stream stream, Bf16* to, const Bf16* from, const std::int32_t* rows, Index count, Index width);
 void sum_rows(Stream stream, Bf16* y, const Bf16* rows, const std::int32_t* offsets, const std::int32_t* sources,
               Index count, Index width);

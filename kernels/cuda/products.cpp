@@ -33,8 +33,8 @@ std::string check_products(Stream stream, const GemmProblem& p, Index samples, s
   }
   const DeviceArray<std::int32_t> rows_device(rows), columns_device(columns);
   const DeviceArray<double> out(samples);
-  products(stream, out.get(), view_of(p.left, p.left.transposed, p.rows, p.inner), view_of(p.right, !p.right.transposed, p.columns, p.inner),
-           rows_device.get(), columns_device.get(), samples);
+  products(stream, out.get(), view_of(p.left, p.left.transposed, p.rows, p.inner),
+           view_of(p.right, !p.right.transposed, p.columns, p.inner), rows_device.get(), columns_device.get(), samples);
   const std::vector<double> expected = out.values();
   double squares = 0.0;
   for (const double v : expected) squares += v * v;
@@ -43,8 +43,9 @@ std::string check_products(Stream stream, const GemmProblem& p, Index samples, s
     const double got = value_of(p, rows[i] * p.columns + columns[i]);
     const double error = std::abs(got - expected[i]) / (std::abs(expected[i]) + typical);
     if (!(error <= tolerance)) {
-      return fmt::format("entry ({}, {}) is {:.6g}, in double precision {:.6g}: off by {:.2g} of it and the typical entry", rows[i],
-                         columns[i], got, expected[i], error);
+      return fmt::format(
+          "entry ({}, {}) is {:.6g}, in double precision {:.6g}: off by {:.2g} of it and the typical entry", rows[i],
+          columns[i], got, expected[i], error);
     }
   }
   return "";

@@ -8,8 +8,8 @@
 // operands as they are stored, by a kernel that shares nothing with cuBLAS.
 namespace hourglass::kernels::cuda {
 
-// As the arithmetic sees an operand: its values row-major [outer, inner], or [inner, outer] where transposed is set; the
-// scales as operators.h lays them out.
+// As the arithmetic sees an operand: its values row-major [outer, inner], or [inner, outer] where transposed is set;
+// the scales as operators.h lays them out.
 struct ProductView {
   const void* data = nullptr;
   Element element = Element::bf16;

@@ -41,7 +41,8 @@ HOURGLASS_DEVICE float half_warp_largest(float value) {
 // Half a warp takes the block of 128 values that `values` is an eighth of a sixteenth of; `valid`: there is one.
 HOURGLASS_DEVICE void quantize_in_row(const ScaledFp8& y, const float (&values)[piece], Index row, Index column,
                                       bool valid, Index rows, Index width, const Fp8Options& options) {
-  const float scale = block_scale(half_warp_largest(valid ? largest_of(values) : 0.0f), options.format, options.power_of_two);
+  const float scale =
+      block_scale(half_warp_largest(valid ? largest_of(values) : 0.0f), options.format, options.power_of_two);
   if (!valid) return;
   if (column % block == 0) y.scales[column / block * pad4(rows) + row] = scale;
   store_codes(y.codes + row * width + column, encode8(values, scale, options.format));
@@ -110,7 +111,8 @@ HOURGLASS_KERNEL void quantize_columns_kernel(ScaledFp8 transposed, const Bf16* 
     if (r == 0) transposed.scales[static_cast<Index>(block_y()) * pad4(width) + column + c] = scale;
     if (row + r >= rows) continue;
     *reinterpret_cast<std::uint32_t*>(transposed.codes + (column + c) * rows + row + r) =
-        encode4(values[r][c] / scale, values[r + 1][c] / scale, values[r + 2][c] / scale, values[r + 3][c] / scale, options.format);
+        encode4(values[r][c] / scale, values[r + 1][c] / scale, values[r + 2][c] / scale, values[r + 3][c] / scale,
+                options.format);
   }
 }
 
@@ -147,7 +149,8 @@ HOURGLASS_KERNEL void HOURGLASS_BOUNDS(block_threads_of_quantize)
   const float scale = block_scale(block_largest(largest, scratch), options.format, options.power_of_two);
   if (thread_index() == 0) {
     y.scales[block_y() * pad4((width + block - 1) / block) + block_x()] = scale;
-    if (transposed.codes != nullptr) transposed.scales[block_x() * pad4((rows + block - 1) / block) + block_y()] = scale;
+    if (transposed.codes != nullptr)
+      transposed.scales[block_x() * pad4((rows + block - 1) / block) + block_y()] = scale;
   }
   HOURGLASS_UNROLL
   for (int p = 0; p < pieces_each; ++p) {
@@ -174,33 +177,38 @@ Index block_scale_count(Index outer, Index inner) {
 
 void quantize_rows(Stream stream, ScaledFp8 y, const Bf16* x, Index rows, Index width, const Fp8Options& options) {
   require_sixteenths(width, "quantize_rows");
-  launch("quantize_rows", quantize_rows_kernel, stream, grid_for(rows * divide_up(width, block) * block_pieces), y, x, rows, width, options);
+  launch("quantize_rows", quantize_rows_kernel, stream, grid_for(rows * divide_up(width, block) * block_pieces), y, x,
+         rows, width, options);
 }
 
 void swiglu_quantize(Stream stream, ScaledFp8 y, const Bf16* gate_up, Index rows, Index width,
                      const Fp8Options& options) {
   require_sixteenths(width, "swiglu_quantize");
-  launch("swiglu_quantize", swiglu_quantize_kernel, stream, grid_for(rows * divide_up(width, block) * block_pieces), y, gate_up, rows, width, options);
+  launch("swiglu_quantize", swiglu_quantize_kernel, stream, grid_for(rows * divide_up(width, block) * block_pieces), y,
+         gate_up, rows, width, options);
 }
 
 void quantize_tensor(Stream stream, std::uint8_t* codes, const Bf16* x, float scale, Index count, Fp8Format format) {
   require_sixteenths(count, "quantize_tensor");
-  launch("quantize_tensor", quantize_tensor_kernel, stream, grid_for(count / piece), codes, x, scale, count / piece, format);
+  launch("quantize_tensor", quantize_tensor_kernel, stream, grid_for(count / piece), codes, x, scale, count / piece,
+         format);
 }
 
 void quantize_columns(Stream stream, ScaledFp8 transposed, const Bf16* x, Index rows, Index width,
                       const Fp8Options& options) {
   require_sixteenths(width, "quantize_columns");
   require_sixteenths(rows, "quantize_columns");
-  launch("quantize_columns", quantize_columns_kernel, stream, {divide_up(width, tile_columns), divide_up(rows, block)}, transposed, x, rows, width, options);
+  launch("quantize_columns", quantize_columns_kernel, stream, {divide_up(width, tile_columns), divide_up(rows, block)},
+         transposed, x, rows, width, options);
 }
 
 void quantize_blocks(Stream stream, ScaledFp8 y, ScaledFp8 transposed, const Bf16* x, Index rows, Index width,
                      const Fp8Options& options) {
   require_sixteenths(width, "quantize_blocks");
   if (transposed.codes != nullptr) require_sixteenths(rows, "quantize_blocks");
-  launch("quantize_blocks", quantize_blocks_kernel, stream, {divide_up(width, block), divide_up(rows, block), 1, block_threads_of_quantize},
-         y, transposed, x, rows, width, options);
+  launch("quantize_blocks", quantize_blocks_kernel, stream,
+         {divide_up(width, block), divide_up(rows, block), 1, block_threads_of_quantize}, y, transposed, x, rows, width,
+         options);
 }
 
 }  // namespace hourglass::kernels::cuda

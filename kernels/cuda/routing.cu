@@ -1,6 +1,6 @@
-// Router, permutation and the moves of rows. The router gives a token to a warp: lane l holds the experts l, l + 32, ...
-// Everything is deterministic: ties go to the lower index, the permutation is a stable counting sort, and sums run in
-// the order of a token's choices.
+// Router, permutation and the moves of rows. The router gives a token to a warp: lane l holds the experts l, l + 32,
+// ... Everything is deterministic: ties go to the lower index, the permutation is a stable counting sort, and sums run
+// in the order of a token's choices.
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/types.h"
 
@@ -19,7 +19,8 @@ HOURGLASS_DEVICE Best better(const Best& a, const Best& b) {
   return b.value > a.value || (b.value == a.value && b.index < a.index) ? b : a;
 }
 HOURGLASS_DEVICE Best warp_best(Best best) {
-  for (int mask = 16; mask > 0; mask >>= 1) best = better(best, {exchange_xor(best.value, mask), exchange_xor(best.index, mask)});
+  for (int mask = 16; mask > 0; mask >>= 1)
+    best = better(best, {exchange_xor(best.value, mask), exchange_xor(best.index, mask)});
   return best;
 }
 
@@ -99,7 +100,8 @@ HOURGLASS_KERNEL void router_forward_kernel(RouterSizes sizes, std::int32_t* exp
   }
   const std::uint32_t groups = choose_groups(biased, sizes);
   HOURGLASS_UNROLL
-  for (int i = 0; i < lane_experts; ++i) open[i] = open[i] && (groups >> ((i * 32 + lane_index()) / sizes.each) & 1u) != 0u;
+  for (int i = 0; i < lane_experts; ++i)
+    open[i] = open[i] && (groups >> ((i * 32 + lane_index()) / sizes.each) & 1u) != 0u;
   synchronize_warp();  // the scores are read by other lanes
   int chosen = 0;
   for (int k = 0; k < sizes.top_k; ++k) {
@@ -143,7 +145,8 @@ HOURGLASS_KERNEL void count_kernel(std::int32_t* counts, const std::int32_t* exp
     if (slot < slots) add_atomically(&found[experts_of_slots[slot]], 1);
   }
   synchronize();
-  for (int e = thread_index(); e < experts; e += block_threads()) counts[static_cast<Index>(block_x()) * experts + e] = found[e];
+  for (int e = thread_index(); e < experts; e += block_threads())
+    counts[static_cast<Index>(block_x()) * experts + e] = found[e];
 }
 
 HOURGLASS_KERNEL void first_rows_kernel(std::int32_t* offsets, std::int32_t* counts, int chunks, int experts) {
@@ -205,8 +208,8 @@ HOURGLASS_KERNEL void gather_kernel(Bf16* y, const Bf16* rows, const float* weig
   }
 }
 
-HOURGLASS_KERNEL void sum_rows_kernel(Bf16* y, const Bf16* rows, const std::int32_t* offsets, const std::int32_t* sources,
-                                      int width) {
+HOURGLASS_KERNEL void sum_rows_kernel(Bf16* y, const Bf16* rows, const std::int32_t* offsets,
+                                      const std::int32_t* sources, int width) {
   const Index row = block_x();
   for (int c = thread_index() * piece; c < width; c += block_threads() * piece) {
     float sum[piece] = {}, values[piece];
@@ -219,8 +222,8 @@ HOURGLASS_KERNEL void sum_rows_kernel(Bf16* y, const Bf16* rows, const std::int3
 }
 
 HOURGLASS_KERNEL void unpermute_input_gradient_kernel(Bf16* drows, float* dweights, const Bf16* dy, const Bf16* rows,
-                                                      const float* weights, const std::int32_t* row_of_slot,
-                                                      int top_k, int width) {
+                                                      const float* weights, const std::int32_t* row_of_slot, int top_k,
+                                                      int width) {
   HOURGLASS_SHARED float scratch[32];
   const Index slot = block_x(), token = slot / top_k, row = row_of_slot[slot];
   const float weight = weights[slot];
@@ -243,8 +246,12 @@ RouterSizes sizes_of(const RouterShape& shape, const char* where) {
               shape.experts % shape.groups == 0 && shape.groups_per_token > 0 && shape.top_k > 0 && shape.top_k <= 32 &&
               shape.top_k <= shape.experts / shape.groups * shape.groups_per_token,
           "the router has more than 512 experts, 32 groups or 32 choices, or groups that do not fit", where);
-  return {static_cast<int>(shape.experts), static_cast<int>(shape.top_k), static_cast<int>(shape.groups),
-          static_cast<int>(shape.groups_per_token), static_cast<int>(shape.experts / shape.groups), static_cast<float>(shape.scale)};
+  return {static_cast<int>(shape.experts),
+          static_cast<int>(shape.top_k),
+          static_cast<int>(shape.groups),
+          static_cast<int>(shape.groups_per_token),
+          static_cast<int>(shape.experts / shape.groups),
+          static_cast<float>(shape.scale)};
 }
 
 int row_threads(Index width) { return static_cast<int>(width >= 2048 ? 256 : 64); }
@@ -253,14 +260,14 @@ int row_threads(Index width) { return static_cast<int>(width >= 2048 ? 256 : 64)
 
 void router_forward(Stream stream, const RouterShape& shape, std::int32_t* experts, float* weights, float* scores,
                     const float* logits, const float* bias, Index tokens) {
-  launch("router_forward", router_forward_kernel, stream, {divide_up(tokens, 8)}, sizes_of(shape, "router_forward"), experts, weights, scores,
-         logits, bias, tokens);
+  launch("router_forward", router_forward_kernel, stream, {divide_up(tokens, 8)}, sizes_of(shape, "router_forward"),
+         experts, weights, scores, logits, bias, tokens);
 }
 
 void router_input_gradient(Stream stream, const RouterShape& shape, float* dlogits, const std::int32_t* experts,
                            const float* scores, const float* dweights, Index tokens) {
-  launch("router_input_gradient", router_input_gradient_kernel, stream, {divide_up(tokens, 8)}, sizes_of(shape, "router_input_gradient"),
-         dlogits, experts, scores, dweights, tokens);
+  launch("router_input_gradient", router_input_gradient_kernel, stream, {divide_up(tokens, 8)},
+         sizes_of(shape, "router_input_gradient"), dlogits, experts, scores, dweights, tokens);
 }
 
 Index permutation_workspace(Index slots, Index experts) { return divide_up(slots, chunk) * experts; }
@@ -272,16 +279,18 @@ void permutation(Stream stream, const DevicePermutation& p, std::int32_t* worksp
   const Index chunks = divide_up(slots, chunk);
   const int count = static_cast<int>(experts);
   launch("count_slots", count_kernel, stream, {chunks}, workspace, experts_of_slots, slots, count);
-  launch("first_rows", first_rows_kernel, stream, {1, 1, 1, static_cast<int>(divide_up(experts, 32) * 32)}, p.offsets, workspace,
-         static_cast<int>(chunks), count);
-  launch("place_slots", place_kernel, stream, {chunks, 1, 1, static_cast<int>(divide_up(experts, 32) * 32)}, p, workspace, experts_of_slots, slots, count);
+  launch("first_rows", first_rows_kernel, stream, {1, 1, 1, static_cast<int>(divide_up(experts, 32) * 32)}, p.offsets,
+         workspace, static_cast<int>(chunks), count);
+  launch("place_slots", place_kernel, stream, {chunks, 1, 1, static_cast<int>(divide_up(experts, 32) * 32)}, p,
+         workspace, experts_of_slots, slots, count);
 }
 
 void permute_forward(Stream stream, Bf16* rows, const Bf16* x, const DevicePermutation& p, Index slots, Index top_k,
                      Index width) {
   require_pieces(width, "permute_forward");
-  launch("permute_forward", permute_forward_kernel, stream, {slots, 1, 1, row_threads(width)}, reinterpret_cast<Words*>(rows),
-         reinterpret_cast<const Words*>(x), p.slot_of_row, static_cast<int>(top_k), static_cast<int>(width / piece));
+  launch("permute_forward", permute_forward_kernel, stream, {slots, 1, 1, row_threads(width)},
+         reinterpret_cast<Words*>(rows), reinterpret_cast<const Words*>(x), p.slot_of_row, static_cast<int>(top_k),
+         static_cast<int>(width / piece));
 }
 
 void gather_rows(Stream stream, Bf16* to, const Bf16* from, const std::int32_t* rows, Index count, Index width) {
@@ -291,7 +300,8 @@ void gather_rows(Stream stream, Bf16* to, const Bf16* from, const std::int32_t* 
 void sum_rows(Stream stream, Bf16* y, const Bf16* rows, const std::int32_t* offsets, const std::int32_t* sources,
               Index count, Index width) {
   require_pieces(width, "sum_rows");
-  launch("sum_rows", sum_rows_kernel, stream, {count, 1, 1, row_threads(width)}, y, rows, offsets, sources, static_cast<int>(width));
+  launch("sum_rows", sum_rows_kernel, stream, {count, 1, 1, row_threads(width)}, y, rows, offsets, sources,
+         static_cast<int>(width));
 }
 
 void permute_input_gradient(Stream stream, Bf16* dx, const Bf16* drows, const DevicePermutation& p, Index tokens,
@@ -302,16 +312,17 @@ void permute_input_gradient(Stream stream, Bf16* dx, const Bf16* drows, const De
 void unpermute_forward(Stream stream, Bf16* y, const Bf16* rows, const float* weights, const DevicePermutation& p,
                        Index tokens, Index top_k, Index width) {
   require_pieces(width, "unpermute_forward");
-  launch("gather_rows", gather_kernel, stream, {tokens, 1, 1, row_threads(width)}, y, rows, weights, p.row_of_slot, static_cast<int>(top_k),
-         static_cast<int>(width));
+  launch("gather_rows", gather_kernel, stream, {tokens, 1, 1, row_threads(width)}, y, rows, weights, p.row_of_slot,
+         static_cast<int>(top_k), static_cast<int>(width));
 }
 
 void unpermute_input_gradient(Stream stream, Bf16* drows, float* dweights, const Bf16* dy, const Bf16* rows,
                               const float* weights, const DevicePermutation& p, Index tokens, Index top_k,
                               Index width) {
   require_pieces(width, "unpermute_input_gradient");
-  launch("unpermute_input_gradient", unpermute_input_gradient_kernel, stream, {tokens * top_k, 1, 1, row_threads(width)}, drows, dweights, dy, rows,
-         weights, p.row_of_slot, static_cast<int>(top_k), static_cast<int>(width));
+  launch("unpermute_input_gradient", unpermute_input_gradient_kernel, stream,
+         {tokens * top_k, 1, 1, row_threads(width)}, drows, dweights, dy, rows, weights, p.row_of_slot,
+         static_cast<int>(top_k), static_cast<int>(width));
 }
 
 }  // namespace hourglass::kernels::cuda

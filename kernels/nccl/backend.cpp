@@ -26,9 +26,14 @@ using nccl::World;
 constexpr Index compared = 1 << 16;  // values at both ends of a result
 
 int bit_of(Index i, int rank) {
-  return static_cast<int>((static_cast<std::uint64_t>(i) * 0x9e3779b97f4a7c15ull + static_cast<std::uint64_t>(rank) * 0xbf58476d1ce4e5b9ull) >> 61 & 1u);
+  return static_cast<int>((static_cast<std::uint64_t>(i) * 0x9e3779b97f4a7c15ull +
+                           static_cast<std::uint64_t>(rank) * 0xbf58476d1ce4e5b9ull) >>
+                              61 &
+                          1u);
 }
-Bf16 bf16_of(int value) { return {static_cast<std::uint16_t>(bits_of(static_cast<float>(value)) >> 16)}; }  // up to 256: exact
+Bf16 bf16_of(int value) {
+  return {static_cast<std::uint16_t>(bits_of(static_cast<float>(value)) >> 16)};
+}  // up to 256: exact
 
 struct Shared {
   Communicator communicator;
@@ -92,7 +97,8 @@ class MessageCase : public PreparedCase {
 // `bytes` is nccl-tests' size: of the larger of what a rank sends and receives.
 class CollectiveCase : public MessageCase {
  public:
-  CollectiveCase(Shared& shared, const BenchCase& c) : MessageCase(shared), op_(c.kernel), each_(c.at("bytes") / 2 / shared.size()) {
+  CollectiveCase(Shared& shared, const BenchCase& c)
+      : MessageCase(shared), op_(c.kernel), each_(c.at("bytes") / 2 / shared.size()) {
     const Index all = each_ * shared.size();
     fill(op_ == "all_gather" ? each_ : all);
     to_ = DeviceArray<Bf16>(op_ == "reduce_scatter" ? each_ : all);
@@ -110,7 +116,8 @@ class CollectiveCase : public MessageCase {
     if (op_ == "all_gather") return bit_of(i % each_, static_cast<int>(i / each_));
     if (op_ == "all_to_all") return bit_of(shared_.rank() * each_ + i % each_, static_cast<int>(i / each_));
     int sum = 0;
-    for (int rank = 0; rank < shared_.size(); ++rank) sum += bit_of(op_ == "reduce_scatter" ? shared_.rank() * each_ + i : i, rank);
+    for (int rank = 0; rank < shared_.size(); ++rank)
+      sum += bit_of(op_ == "reduce_scatter" ? shared_.rank() * each_ + i : i, rank);
     return sum;
   }
   std::string op_;
@@ -144,8 +151,12 @@ class PairCase : public MessageCase {
 class ExchangeCase : public MessageCase {
  public:
   ExchangeCase(Shared& shared, const BenchCase& c, std::uint64_t seed)
-      : MessageCase(shared), combines_(c.kernel == "combine"), tokens_(c.at("tokens")), width_(c.at("token_bytes") / 2),
-        choices_(nccl::random_choices(shared.size(), tokens_, c.at("experts"), c.at("top_k"), c.at("groups"), c.at("groups_per_token"), seed)),
+      : MessageCase(shared),
+        combines_(c.kernel == "combine"),
+        tokens_(c.at("tokens")),
+        width_(c.at("token_bytes") / 2),
+        choices_(nccl::random_choices(shared.size(), tokens_, c.at("experts"), c.at("top_k"), c.at("groups"),
+                                      c.at("groups_per_token"), seed)),
         hops_(shared.communicator, nccl::plan_exchange(shared.communicator.world(), choices_), width_) {
     fill(tokens_ * width_);
     to_ = DeviceArray<Bf16>(tokens_ * width_);
@@ -162,7 +173,8 @@ class ExchangeCase : public MessageCase {
   bool visits(int source, Index token, int rank) const {
     const std::vector<std::int32_t>& chosen = choices_.of_rank[static_cast<std::size_t>(source)];
     const auto first = chosen.begin() + token * choices_.top_k;
-    return std::any_of(first, first + choices_.top_k, [&](std::int32_t e) { return e / (choices_.experts / shared_.size()) == rank; });
+    return std::any_of(first, first + choices_.top_k,
+                       [&](std::int32_t e) { return e / (choices_.experts / shared_.size()) == rank; });
   }
   // What was dispatched comes back added up: each token once for every rank that it visited.
   int expected(Index i) const override {
@@ -200,7 +212,8 @@ class ExchangeCase : public MessageCase {
 
 class NcclBackend : public Backend {
  public:
-  explicit NcclBackend(const World& world) : world_(world), facts_(prepare_device(world)), shared_{Communicator(world), {}} {}
+  explicit NcclBackend(const World& world)
+      : world_(world), facts_(prepare_device(world)), shared_{Communicator(world), {}} {}
   std::string name() const override { return "nccl"; }
   DeviceDescription device() override {
     DeviceDescription d{facts_.name, facts_.facts, "kernel", facts_.sms};
@@ -211,7 +224,8 @@ class NcclBackend : public Backend {
   BenchCase complete(const BenchCase& given) const override {
     BenchCase c = given;
     if (c.shape.contains("ranks") && c.at("ranks") == 0) c.shape["ranks"] = world_.size;
-    if (c.shape.contains("ranks_per_node") && c.at("ranks_per_node") == 0) c.shape["ranks_per_node"] = world_.ranks_per_node;
+    if (c.shape.contains("ranks_per_node") && c.at("ranks_per_node") == 0)
+      c.shape["ranks_per_node"] = world_.ranks_per_node;
     return c;
   }
   std::string unsupported(const BenchCase& c) const override;
@@ -230,7 +244,8 @@ class NcclBackend : public Backend {
     cuda::DeviceFacts facts = cuda::device_facts();
     // srun may show each process one GPU of its own; otherwise each needs one.
     if (count > 1 && world.local_rank >= count)
-      throw base::Error(fmt::format("{} processes on a node with {} GPUs", world.ranks_per_node, count), "--backend nccl", "start one process per GPU");
+      throw base::Error(fmt::format("{} processes on a node with {} GPUs", world.ranks_per_node, count),
+                        "--backend nccl", "start one process per GPU");
     return facts;
   }
   World world_;
@@ -239,27 +254,34 @@ class NcclBackend : public Backend {
 };
 
 std::string NcclBackend::unsupported(const BenchCase& c) const {
-  const bool collective = c.kernel == "all_reduce" || c.kernel == "all_gather" || c.kernel == "reduce_scatter" || c.kernel == "all_to_all";
+  const bool collective =
+      c.kernel == "all_reduce" || c.kernel == "all_gather" || c.kernel == "reduce_scatter" || c.kernel == "all_to_all";
   const bool exchange = c.kernel == "dispatch" || c.kernel == "combine";
   if (!collective && !exchange && c.kernel != "send_recv") return "is no message";
   if (world_.size > 256) return "results are checked for up to 256 ranks";
   if (c.kernel == "send_recv") {
     const int count = c.at("same_node") != 0 ? world_.ranks_per_node : world_.nodes();
-    return count % 2 == 0 ? "" : c.at("same_node") != 0 ? "needs an even number of ranks on a node" : "needs an even number of nodes";
+    return count % 2 == 0           ? ""
+           : c.at("same_node") != 0 ? "needs an even number of ranks on a node"
+                                    : "needs an even number of nodes";
   }
   if (c.at("ranks") != world_.size || c.at("ranks_per_node") != world_.ranks_per_node)
     return fmt::format("{} ranks, {} on a node, were started", world_.size, world_.ranks_per_node);
   if (collective) return c.at("bytes") % (2 * world_.size) == 0 ? "" : "the bytes do not divide among the ranks";
   if (c.at("low_latency") != 0) return "the low-latency path is not NCCL's";
   if (c.at("token_bytes") % 16 != 0) return "a token is not a multiple of 16 bytes";
-  if (c.kernel == "combine" && c.at("token_bytes") != 2 * c.at("hidden")) return "combine adds BF16: token_bytes must be 2 x hidden";
+  if (c.kernel == "combine" && c.at("token_bytes") != 2 * c.at("hidden"))
+    return "combine adds BF16: token_bytes must be 2 x hidden";
   if (c.at("experts") % world_.size != 0) return "the experts do not divide among the ranks";
-  const bool fits = c.at("groups") > 0 && c.at("experts") % c.at("groups") == 0 && c.at("top_k") <= c.at("experts") / c.at("groups") * c.at("groups_per_token");
+  const bool fits = c.at("groups") > 0 && c.at("experts") % c.at("groups") == 0 &&
+                    c.at("top_k") <= c.at("experts") / c.at("groups") * c.at("groups_per_token");
   return fits ? "" : "the experts do not divide among the groups, or are fewer than top_k";
 }
 
 }  // namespace
 
-std::unique_ptr<Backend> make_nccl_backend(const BackendOptions&) { return std::make_unique<NcclBackend>(nccl::world_of_process()); }
+std::unique_ptr<Backend> make_nccl_backend(const BackendOptions&) {
+  return std::make_unique<NcclBackend>(nccl::world_of_process());
+}
 
 }  // namespace hourglass::kernels

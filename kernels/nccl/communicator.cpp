@@ -60,10 +60,12 @@ const Functions& functions() {
   return loaded;
 }
 
-void check(ncclResult_t result, const char* call, ncclComm_t comm = nullptr, std::source_location at = std::source_location::current()) {
+void check(ncclResult_t result, const char* call, ncclComm_t comm = nullptr,
+           std::source_location at = std::source_location::current()) {
   if (result == ncclSuccess) return;
   const char* more = functions().last_error(comm);
-  throw base::Error(fmt::format("{}: {}{}{}", call, functions().error_string(result), more != nullptr && *more != '\0' ? ": " : "", more != nullptr ? more : ""),
+  throw base::Error(fmt::format("{}: {}{}{}", call, functions().error_string(result),
+                                more != nullptr && *more != '\0' ? ": " : "", more != nullptr ? more : ""),
                     fmt::format("{}:{}", at.file_name(), at.line()), "NCCL_DEBUG=WARN says more");
 }
 
@@ -93,7 +95,9 @@ Communicator::Communicator(const World& world, int sms) : world_(world), handle_
   if (world.rank == 0) check(functions().unique_id(&id), "ncclGetUniqueId");
   const Rendezvous rendezvous(numbered);
   const std::string shared = rendezvous.share(std::string(id.internal, sizeof id.internal));
-  if (shared.size() != sizeof id.internal) throw base::Error("the meeting file does not hold an id of this NCCL", "rendezvous", "remove old hourglass-rendezvous files");
+  if (shared.size() != sizeof id.internal)
+    throw base::Error("the meeting file does not hold an id of this NCCL", "rendezvous",
+                      "remove old hourglass-rendezvous files");
   std::copy(shared.begin(), shared.end(), id.internal);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   if (sms > 0) config.minCTAs = sms, config.maxCTAs = sms;
@@ -131,19 +135,23 @@ void group(ncclComm_t comm, const Body& body) {
 
 void Communicator::all_reduce(Stream stream, float* to, const float* from, Index count) const {
   check_background(handle_->comm);
-  check(functions().all_reduce(from, to, count_of(count), ncclFloat32, ncclSum, handle_->comm, stream), "ncclAllReduce", handle_->comm);
+  check(functions().all_reduce(from, to, count_of(count), ncclFloat32, ncclSum, handle_->comm, stream), "ncclAllReduce",
+        handle_->comm);
 }
 void Communicator::all_reduce(Stream stream, Bf16* to, const Bf16* from, Index count) const {
   check_background(handle_->comm);
-  check(functions().all_reduce(from, to, count_of(count), ncclBfloat16, ncclSum, handle_->comm, stream), "ncclAllReduce", handle_->comm);
+  check(functions().all_reduce(from, to, count_of(count), ncclBfloat16, ncclSum, handle_->comm, stream),
+        "ncclAllReduce", handle_->comm);
 }
 void Communicator::all_gather(Stream stream, Bf16* to, const Bf16* from, Index count) const {
   check_background(handle_->comm);
-  check(functions().all_gather(from, to, count_of(count), ncclBfloat16, handle_->comm, stream), "ncclAllGather", handle_->comm);
+  check(functions().all_gather(from, to, count_of(count), ncclBfloat16, handle_->comm, stream), "ncclAllGather",
+        handle_->comm);
 }
 void Communicator::reduce_scatter(Stream stream, Bf16* to, const Bf16* from, Index count) const {
   check_background(handle_->comm);
-  check(functions().reduce_scatter(from, to, count_of(count), ncclBfloat16, ncclSum, handle_->comm, stream), "ncclReduceScatter", handle_->comm);
+  check(functions().reduce_scatter(from, to, count_of(count), ncclBfloat16, ncclSum, handle_->comm, stream),
+        "ncclReduceScatter", handle_->comm);
 }
 
 void Communicator::send_to(Stream stream, const Bf16* from, Index count, int peer) const {
@@ -183,33 +191,48 @@ void Communicator::hop(Stream stream, Bf16* to, const Bf16* from, const Hop& hop
 
 int Communicator::broadcast(Stream stream, int value) const {
   cuda::copy_in(handle_->number.get(), &value, sizeof value);
-  check(functions().broadcast(handle_->number.get(), handle_->number.get(), 1, ncclInt32, 0, handle_->comm, stream), "ncclBroadcast", handle_->comm);
+  check(functions().broadcast(handle_->number.get(), handle_->number.get(), 1, ncclInt32, 0, handle_->comm, stream),
+        "ncclBroadcast", handle_->comm);
   return handle_->number.values()[0];
 }
 int Communicator::largest(Stream stream, int value) const {
   cuda::copy_in(handle_->number.get(), &value, sizeof value);
-  check(functions().all_reduce(handle_->number.get(), handle_->number.get(), 1, ncclInt32, ncclMax, handle_->comm, stream), "ncclAllReduce", handle_->comm);
+  check(functions().all_reduce(handle_->number.get(), handle_->number.get(), 1, ncclInt32, ncclMax, handle_->comm,
+                               stream),
+        "ncclAllReduce", handle_->comm);
   return handle_->number.values()[0];
 }
 
 TwoHops::TwoHops(const Communicator& communicator, const Exchange& exchange, Index width)
-    : communicator_(communicator), exchange_(exchange), width_(width), across_rows_(exchange.across.rows), within_rows_(exchange.within.rows),
-      forwarder_offsets_(exchange.at_forwarder.offsets), forwarder_sources_(exchange.at_forwarder.sources),
-      sender_offsets_(exchange.at_sender.offsets), sender_sources_(exchange.at_sender.sources), packed_(exchange.across.sent_rows() * width),
-      forwarded_(exchange.across.received_rows() * width), packed_again_(exchange.within.sent_rows() * width),
-      arrived_(exchange.within.received_rows() * width), returned_(exchange.within.sent_rows() * width),
-      summed_(exchange.across.received_rows() * width), back_(exchange.across.sent_rows() * width) {}
+    : communicator_(communicator),
+      exchange_(exchange),
+      width_(width),
+      across_rows_(exchange.across.rows),
+      within_rows_(exchange.within.rows),
+      forwarder_offsets_(exchange.at_forwarder.offsets),
+      forwarder_sources_(exchange.at_forwarder.sources),
+      sender_offsets_(exchange.at_sender.offsets),
+      sender_sources_(exchange.at_sender.sources),
+      packed_(exchange.across.sent_rows() * width),
+      forwarded_(exchange.across.received_rows() * width),
+      packed_again_(exchange.within.sent_rows() * width),
+      arrived_(exchange.within.received_rows() * width),
+      returned_(exchange.within.sent_rows() * width),
+      summed_(exchange.across.received_rows() * width),
+      back_(exchange.across.sent_rows() * width) {}
 
 void TwoHops::dispatch(Stream stream, const Bf16* tokens) {
   cuda::gather_rows(stream, packed_.get(), tokens, across_rows_.get(), exchange_.across.sent_rows(), width_);
   communicator_.hop(stream, forwarded_.get(), packed_.get(), exchange_.across, width_, false);
-  cuda::gather_rows(stream, packed_again_.get(), forwarded_.get(), within_rows_.get(), exchange_.within.sent_rows(), width_);
+  cuda::gather_rows(stream, packed_again_.get(), forwarded_.get(), within_rows_.get(), exchange_.within.sent_rows(),
+                    width_);
   communicator_.hop(stream, arrived_.get(), packed_again_.get(), exchange_.within, width_, false);
 }
 
 void TwoHops::combine(Stream stream, Bf16* tokens, const Bf16* rows) {
   communicator_.hop(stream, returned_.get(), rows, exchange_.within, width_, true);
-  cuda::sum_rows(stream, summed_.get(), returned_.get(), forwarder_offsets_.get(), forwarder_sources_.get(), exchange_.across.received_rows(), width_);
+  cuda::sum_rows(stream, summed_.get(), returned_.get(), forwarder_offsets_.get(), forwarder_sources_.get(),
+                 exchange_.across.received_rows(), width_);
   communicator_.hop(stream, back_.get(), summed_.get(), exchange_.across, width_, true);
   const Index count = static_cast<Index>(exchange_.at_sender.offsets.size()) - 1;
   cuda::sum_rows(stream, tokens, back_.get(), sender_offsets_.get(), sender_sources_.get(), count, width_);

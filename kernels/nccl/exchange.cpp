@@ -55,7 +55,8 @@ std::vector<std::pair<int, Index>> arrivals(const Places& places, int forwarder)
 std::vector<std::int32_t> going_on(const Places& places, const std::vector<std::pair<int, Index>>& arrived, int to) {
   std::vector<std::int32_t> rows;
   for (std::size_t row = 0; row < arrived.size(); ++row) {
-    const std::vector<int> ranks = places.ranks_of(arrived[row].first, arrived[row].second, to / places.world.ranks_per_node);
+    const std::vector<int> ranks =
+        places.ranks_of(arrived[row].first, arrived[row].second, to / places.world.ranks_per_node);
     if (std::binary_search(ranks.begin(), ranks.end(), to)) rows.push_back(static_cast<std::int32_t>(row));
   }
   return rows;
@@ -69,7 +70,8 @@ Sums sums_of(const Hop& hop, Index origins) {
   for (std::size_t i = 1; i < sums.offsets.size(); ++i) sums.offsets[i] += sums.offsets[i - 1];
   sums.sources.resize(hop.rows.size());
   std::vector<std::int32_t> next(sums.offsets.begin(), sums.offsets.end() - 1);
-  for (std::size_t i = 0; i < hop.rows.size(); ++i) sums.sources[position(next[position(hop.rows[i])]++)] = static_cast<std::int32_t>(i);
+  for (std::size_t i = 0; i < hop.rows.size(); ++i)
+    sums.sources[position(next[position(hop.rows[i])]++)] = static_cast<std::int32_t>(i);
   return sums;
 }
 
@@ -83,7 +85,8 @@ Index Hop::received_rows() const {
 
 Exchange plan_exchange(const World& w, const Choices& choices) {
   if (choices.top_k < 1 || choices.experts % w.size != 0 || static_cast<int>(choices.of_rank.size()) != w.size)
-    throw base::Error("the experts do not divide among the ranks", "dispatch", "choose a multiple of the number of ranks");
+    throw base::Error("the experts do not divide among the ranks", "dispatch",
+                      "choose a multiple of the number of ranks");
   const Places places{w, choices};
   Exchange x;
   for (int node = 0; node < w.nodes(); ++node) {
@@ -109,7 +112,8 @@ Exchange plan_exchange(const World& w, const Choices& choices) {
   return x;
 }
 
-Choices random_choices(int ranks, Index tokens, Index experts, Index top_k, Index groups, Index groups_per_token, std::uint64_t seed) {
+Choices random_choices(int ranks, Index tokens, Index experts, Index top_k, Index groups, Index groups_per_token,
+                       std::uint64_t seed) {
   Choices choices{top_k, experts, {}};
   const RouterShape shape{experts, top_k, groups, groups_per_token, 1.0};
   const Tensor<float> bias(1, experts);

@@ -30,9 +30,9 @@ struct Sums {
 };
 
 struct Exchange {
-  Hop across, within;             // InfiniBand, NVLink
-  Sums at_forwarder, at_sender;   // of combine
-  Index remote_rows = 0;          // that this rank sends to other nodes
+  Hop across, within;            // InfiniBand, NVLink
+  Sums at_forwarder, at_sender;  // of combine
+  Index remote_rows = 0;         // that this rank sends to other nodes
 };
 
 // experts[rank][token x top_k + i]; expert e is on rank e / (experts_in_all / ranks). Throws base::Error if experts do
@@ -44,6 +44,7 @@ struct Choices {
 Exchange plan_exchange(const World& world, const Choices& choices);
 
 // Sigmoid-less router: random scores, the best groups, then the best experts in them, as routing does. Same for all.
-Choices random_choices(int ranks, Index tokens, Index experts, Index top_k, Index groups, Index groups_per_token, std::uint64_t seed);
+Choices random_choices(int ranks, Index tokens, Index experts, Index top_k, Index groups, Index groups_per_token,
+                       std::uint64_t seed);
 
 }  // namespace hourglass::kernels::nccl

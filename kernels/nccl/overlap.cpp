@@ -30,8 +30,16 @@ double median_of(std::vector<double> values) {
 class Overlap {
  public:
   Overlap(const World& world, const OverlapShape& shape)
-      : world_(world), shape_(shape), device_sms_(cuda::device_facts().sms), compute_(false), messages_(true), x_(shape.m * shape.k), w_(shape.n * shape.k), y_(shape.m * shape.n),
-        from_(shape.bytes / 2), to_(shape.bytes / 2) {
+      : world_(world),
+        shape_(shape),
+        device_sms_(cuda::device_facts().sms),
+        compute_(false),
+        messages_(true),
+        x_(shape.m * shape.k),
+        w_(shape.n * shape.k),
+        y_(shape.m * shape.n),
+        from_(shape.bytes / 2),
+        to_(shape.bytes / 2) {
     cuda::fill_normal(compute_.get(), x_.get(), x_.size(), 1.0f, 1);
     cuda::fill_normal(compute_.get(), w_.get(), w_.size(), 1.0f, 2);
     cuda::fill_normal(compute_.get(), from_.get(), from_.size(), 1.0f, 3);
@@ -95,7 +103,8 @@ class Overlap {
     marks.back()->wait();
     return evaluate(marks, begin, end, messages);
   }
-  Series evaluate(const std::vector<std::unique_ptr<Event>>& marks, const Event& begin, const Event& end, int messages) const {
+  Series evaluate(const std::vector<std::unique_ptr<Event>>& marks, const Event& begin, const Event& end,
+                  int messages) const {
     Series s;
     std::vector<double> seconds;
     for (std::size_t i = 1; i < marks.size(); ++i) seconds.push_back(marks[i]->seconds_since(*marks[i - 1]));
@@ -117,7 +126,8 @@ class Overlap {
       p.message_beside_s = slowest(communicator, s.message_s);
       return;
     }
-    throw base::Error("the all-to-alls end before the GEMMs, however many there are", "overlap", "use more bytes or a smaller GEMM");
+    throw base::Error("the all-to-alls end before the GEMMs, however many there are", "overlap",
+                      "use more bytes or a smaller GEMM");
   }
   Index pair_count() const { return shape_.bytes / 2 / world_.size; }
 
@@ -140,15 +150,19 @@ std::vector<OverlapPoint> measure_overlap(const World& world, const OverlapShape
   return points;
 }
 
-std::vector<hardware::Sample> overlap_samples(const World& world, const OverlapShape& shape, const std::vector<OverlapPoint>& points, int device_sms) {
+std::vector<hardware::Sample> overlap_samples(const World& world, const OverlapShape& shape,
+                                              const std::vector<OverlapPoint>& points, int device_sms) {
   std::vector<hardware::Sample> samples;
   for (const OverlapPoint& p : points) {
     hardware::Sample gemm;
     gemm.op = "gemm", gemm.dtype = "bf16", gemm.timing = "kernel", gemm.runs = shape.runs;
-    gemm.shape = {{"m", static_cast<double>(shape.m)}, {"n", static_cast<double>(shape.n)}, {"k", static_cast<double>(shape.k)}};
+    gemm.shape = {
+        {"m", static_cast<double>(shape.m)}, {"n", static_cast<double>(shape.n)}, {"k", static_cast<double>(shape.k)}};
     hardware::Sample message = gemm;
     message.op = "all_to_all", message.sms = p.sms;
-    message.shape = {{"bytes", static_cast<double>(shape.bytes)}, {"ranks", static_cast<double>(world.size)}, {"ranks_per_node", static_cast<double>(world.ranks_per_node)}};
+    message.shape = {{"bytes", static_cast<double>(shape.bytes)},
+                     {"ranks", static_cast<double>(world.size)},
+                     {"ranks_per_node", static_cast<double>(world.ranks_per_node)}};
     gemm.seconds = p.gemm_alone_s, message.seconds = p.message_alone_s;
     samples.push_back(gemm), samples.push_back(message);
     gemm.beside = "all_to_all", message.beside = "gemm", gemm.sms = device_sms - p.sms;

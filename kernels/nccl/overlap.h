@@ -18,8 +18,8 @@ struct OverlapShape {
 };
 
 struct OverlapPoint {
-  int sms = 0;                                       // of the communication
-  double gemm_alone_s = 0.0, gemm_beside_s = 0.0;    // medians, of the slowest rank
+  int sms = 0;                                     // of the communication
+  double gemm_alone_s = 0.0, gemm_beside_s = 0.0;  // medians, of the slowest rank
   double message_alone_s = 0.0, message_beside_s = 0.0;
   double gemm_slowdown() const { return gemm_beside_s / gemm_alone_s; }
   double message_slowdown() const { return message_beside_s / message_alone_s; }
@@ -29,6 +29,7 @@ struct OverlapPoint {
 std::vector<OverlapPoint> measure_overlap(const World& world, const OverlapShape& shape);
 
 // The GEMM alone and beside each all-to-all, and the all-to-all in both: four samples a point.
-std::vector<hardware::Sample> overlap_samples(const World& world, const OverlapShape& shape, const std::vector<OverlapPoint>& points, int device_sms);
+std::vector<hardware::Sample> overlap_samples(const World& world, const OverlapShape& shape,
+                                              const std::vector<OverlapPoint>& points, int device_sms);
 
 }  // namespace hourglass::kernels::nccl

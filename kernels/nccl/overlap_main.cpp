@@ -18,10 +18,12 @@ using namespace hourglass::kernels;
 namespace {
 
 void print(const std::vector<nccl::OverlapPoint>& points) {
-  fmt::print("{:>4}  {:>12} {:>12} {:>9}  {:>12} {:>12} {:>9}\n", "SMs", "GEMM us", "beside us", "slowdown", "message us", "beside us", "slowdown");
+  fmt::print("{:>4}  {:>12} {:>12} {:>9}  {:>12} {:>12} {:>9}\n", "SMs", "GEMM us", "beside us", "slowdown",
+             "message us", "beside us", "slowdown");
   for (const nccl::OverlapPoint& p : points) {
-    fmt::print("{:>4}  {:>12.1f} {:>12.1f} {:>9.3f}  {:>12.1f} {:>12.1f} {:>9.3f}\n", p.sms, p.gemm_alone_s * 1e6, p.gemm_beside_s * 1e6,
-               p.gemm_slowdown(), p.message_alone_s * 1e6, p.message_beside_s * 1e6, p.message_slowdown());
+    fmt::print("{:>4}  {:>12.1f} {:>12.1f} {:>9.3f}  {:>12.1f} {:>12.1f} {:>9.3f}\n", p.sms, p.gemm_alone_s * 1e6,
+               p.gemm_beside_s * 1e6, p.gemm_slowdown(), p.message_alone_s * 1e6, p.message_beside_s * 1e6,
+               p.message_slowdown());
   }
 }
 
@@ -35,13 +37,21 @@ void write(const std::string& path, const hardware::SampleSet& set) {
 int run(int argc, char** argv) {
   nccl::OverlapShape shape;
   std::string output;
-  po::options_description options("hourglass_overlap: a GEMM beside an all-to-all, by the SMs of the latter\nmpirun -n 8 hourglass_overlap -o overlap.json");
-  options.add_options()("help,h", "this text")("m", po::value(&shape.m), "rows (4096)")("n", po::value(&shape.n), "columns (4096)")(
-      "k", po::value(&shape.k), "inner dimension (7168)")("bytes", po::value(&shape.bytes), "of a rank's all-to-all (67108864)")(
-      "sms", po::value(&shape.sms)->multitoken(), "of the communication, several (4 8 12 16 20 24 32)")("runs", po::value(&shape.runs), "GEMMs a point (20)")(
-      "output,o", po::value(&output), "write the samples, for calibrate");
+  po::options_description options(
+      "hourglass_overlap: a GEMM beside an all-to-all, by the SMs of the latter\nmpirun -n 8 hourglass_overlap -o "
+      "overlap.json");
+  options.add_options()("help,h", "this text")("m", po::value(&shape.m), "rows (4096)")(
+      "n", po::value(&shape.n), "columns (4096)")("k", po::value(&shape.k), "inner dimension (7168)")(
+      "bytes", po::value(&shape.bytes), "of a rank's all-to-all (67108864)")(
+      "sms", po::value(&shape.sms)->multitoken(), "of the communication, several (4 8 12 16 20 24 32)")(
+      "runs", po::value(&shape.runs), "GEMMs a point (20)")("output,o", po::value(&output),
+                                                            "write the samples, for calibrate");
   po::variables_map values;
-  po::store(po::command_line_parser(argc, argv).options(options).style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing).run(), values);
+  po::store(po::command_line_parser(argc, argv)
+                .options(options)
+                .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
+                .run(),
+            values);
   po::notify(values);
   if (values.count("help") > 0) {
     std::cout << options;
@@ -51,7 +61,8 @@ int run(int argc, char** argv) {
   if (cuda::device_count() > 0) cuda::select_device(world.local_rank % cuda::device_count());
   const cuda::DeviceFacts facts = cuda::device_facts();
   for (const int sms : shape.sms) {
-    if (sms < 1 || sms >= facts.sms) throw base::UsageError(fmt::format("{} of {} SMs", sms, facts.sms), "--sms", "leave the GEMM some");
+    if (sms < 1 || sms >= facts.sms)
+      throw base::UsageError(fmt::format("{} of {} SMs", sms, facts.sms), "--sms", "leave the GEMM some");
   }
   if (shape.m < 1 || shape.n < 8 || shape.k < 8) throw base::UsageError("the GEMM is too small", "--m --n --k");
   const std::vector<nccl::OverlapPoint> points = nccl::measure_overlap(world, shape);

@@ -22,7 +22,8 @@ struct Launcher {
 };
 // local_size may be absent: then ranks fill nodes evenly only if there is one node.
 constexpr Launcher launchers[] = {
-    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", "PMIX_NAMESPACE"},
+    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
+     "PMIX_NAMESPACE"},
     {"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "PMI_JOBID"},
     {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID"},
     {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE", "SLURM_JOB_ID"}};
@@ -31,7 +32,8 @@ int number(const std::string& text, const char* name) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < 0)
-    throw base::Error(fmt::format("'{}' is no rank or number of ranks", base::printable(text)), name, "start the processes with mpirun, srun or torchrun");
+    throw base::Error(fmt::format("'{}' is no rank or number of ranks", base::printable(text)), name,
+                      "start the processes with mpirun, srun or torchrun");
   return value;
 }
 
@@ -52,9 +54,13 @@ World world_of(const Environment& environment) {
     w.local_rank = number_or(environment, launcher.local_rank, w.ranks_per_node > 0 ? w.rank % w.ranks_per_node : 0);
     w.job = environment(launcher.job).value_or("");
     if (launcher.job == std::string_view("SLURM_JOB_ID")) w.job += "." + environment("SLURM_STEP_ID").value_or("0");
-    if (w.rank >= w.size || w.ranks_per_node < 1 || w.size % w.ranks_per_node != 0 || w.rank % w.ranks_per_node != w.local_rank) {
-      throw base::Error(fmt::format("rank {} of {} is number {} of {} on its node", w.rank, w.size, w.local_rank, w.ranks_per_node), launcher.rank,
-                        "place the same number of ranks on every node, node after node (mpirun --map-by slot, srun --distribution=block)");
+    if (w.rank >= w.size || w.ranks_per_node < 1 || w.size % w.ranks_per_node != 0 ||
+        w.rank % w.ranks_per_node != w.local_rank) {
+      throw base::Error(
+          fmt::format("rank {} of {} is number {} of {} on its node", w.rank, w.size, w.local_rank, w.ranks_per_node),
+          launcher.rank,
+          "place the same number of ranks on every node, node after node (mpirun --map-by slot, srun "
+          "--distribution=block)");
     }
     return w;
   }
@@ -71,7 +77,9 @@ World world_of_process() {
 Rendezvous::Rendezvous(const World& world, const std::string& path) : rank_(world.rank), path_(path) {
   if (!path_.empty() || world.size == 1) return;
   if (world.job.empty())
-    throw base::Error("the launcher does not name the job, so the processes cannot tell their meeting place from an old one", "rendezvous", "set PMIX_NAMESPACE, SLURM_JOB_ID or TORCHELASTIC_RUN_ID");
+    throw base::Error(
+        "the launcher does not name the job, so the processes cannot tell their meeting place from an old one",
+        "rendezvous", "set PMIX_NAMESPACE, SLURM_JOB_ID or TORCHELASTIC_RUN_ID");
   const char* folder = std::getenv("HOURGLASS_RENDEZVOUS");
   std::string job = world.job;
   for (char& c : job) {
@@ -83,12 +91,14 @@ Rendezvous::Rendezvous(const World& world, const std::string& path) : rank_(worl
 std::string Rendezvous::share(const std::string& message, double seconds) const {
   if (path_.empty()) return message;
   if (rank_ == 0) {
-    if (std::filesystem::exists(path_)) throw base::Error("is there already, left by a run that failed", path_, "remove it");
+    if (std::filesystem::exists(path_))
+      throw base::Error("is there already, left by a run that failed", path_, "remove it");
     const std::string temporary = fmt::format("{}.{}", path_, getpid());
     std::ofstream file(temporary, std::ios::binary);
     file.write(message.data(), static_cast<std::streamsize>(message.size()));
     file.close();
-    if (!file) throw base::Error("cannot be written", temporary, "name a folder that all processes see in HOURGLASS_RENDEZVOUS");
+    if (!file)
+      throw base::Error("cannot be written", temporary, "name a folder that all processes see in HOURGLASS_RENDEZVOUS");
     std::filesystem::rename(temporary, path_);
     return message;
   }
@@ -97,7 +107,8 @@ std::string Rendezvous::share(const std::string& message, double seconds) const 
     std::ifstream file(path_, std::ios::binary);
     if (file) return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
     if (std::chrono::steady_clock::now() > deadline)
-      throw base::Error(fmt::format("rank 0 wrote nothing in {:.0f} s", seconds), path_, "name a folder that all processes see in HOURGLASS_RENDEZVOUS");
+      throw base::Error(fmt::format("rank 0 wrote nothing in {:.0f} s", seconds), path_,
+                        "name a folder that all processes see in HOURGLASS_RENDEZVOUS");
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
 }

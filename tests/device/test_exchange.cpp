@@ -36,7 +36,8 @@ std::vector<World> worlds_of(int nodes, int each) {
 
 // Delivers a hop of every rank: what each packed for each peer, in the receiver's order of peers.
 template <class T>
-std::vector<std::vector<T>> deliver(const std::vector<Hop>& hops, const std::vector<std::vector<T>>& packed, bool backwards) {
+std::vector<std::vector<T>> deliver(const std::vector<Hop>& hops, const std::vector<std::vector<T>>& packed,
+                                    bool backwards) {
   std::map<std::pair<int, int>, std::vector<T>> wire;
   for (std::size_t rank = 0; rank < hops.size(); ++rank) {
     const std::vector<Index>& counts = backwards ? hops[rank].received : hops[rank].sent;
@@ -78,19 +79,30 @@ std::vector<double> add(const std::vector<double>& from, const Sums& sums) {
 std::set<int> ranks_of(const Choices& choices, int ranks, int source, Index token) {
   std::set<int> found;
   for (Index i = 0; i < choices.top_k; ++i)
-    found.insert(static_cast<int>(choices.of_rank[static_cast<std::size_t>(source)][static_cast<std::size_t>(token * choices.top_k + i)] / (choices.experts / ranks)));
+    found.insert(static_cast<int>(
+        choices.of_rank[static_cast<std::size_t>(source)][static_cast<std::size_t>(token * choices.top_k + i)] /
+        (choices.experts / ranks)));
   return found;
 }
 
 }  // namespace
 
 TEST_CASE("ranks as mpirun, srun and torchrun give them; alone without") {
-  const World mpi = world_from({{"OMPI_COMM_WORLD_RANK", "11"}, {"OMPI_COMM_WORLD_SIZE", "16"}, {"OMPI_COMM_WORLD_LOCAL_RANK", "3"}, {"OMPI_COMM_WORLD_LOCAL_SIZE", "8"}, {"PMIX_NAMESPACE", "job-7"}});
+  const World mpi = world_from({{"OMPI_COMM_WORLD_RANK", "11"},
+                                {"OMPI_COMM_WORLD_SIZE", "16"},
+                                {"OMPI_COMM_WORLD_LOCAL_RANK", "3"},
+                                {"OMPI_COMM_WORLD_LOCAL_SIZE", "8"},
+                                {"PMIX_NAMESPACE", "job-7"}});
   CHECK(mpi.rank == 11);
   CHECK(mpi.node() == 1);
   CHECK(mpi.nodes() == 2);
   CHECK(mpi.job == "job-7");
-  const World slurm = world_from({{"SLURM_PROCID", "1"}, {"SLURM_NTASKS", "4"}, {"SLURM_LOCALID", "1"}, {"SLURM_NTASKS_PER_NODE", "2"}, {"SLURM_JOB_ID", "99"}, {"SLURM_STEP_ID", "5"}});
+  const World slurm = world_from({{"SLURM_PROCID", "1"},
+                                  {"SLURM_NTASKS", "4"},
+                                  {"SLURM_LOCALID", "1"},
+                                  {"SLURM_NTASKS_PER_NODE", "2"},
+                                  {"SLURM_JOB_ID", "99"},
+                                  {"SLURM_STEP_ID", "5"}});
   CHECK(slurm.nodes() == 2);
   CHECK(slurm.job == "99.5");
   CHECK(world_from({{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "2"}}).size == 2);
@@ -101,7 +113,10 @@ TEST_CASE("ranks as mpirun, srun and torchrun give them; alone without") {
 }
 
 TEST_CASE("the meeting file: all get what rank 0 wrote, an old one is refused, a missing one ends") {
-  const std::string path = (std::filesystem::temp_directory_path() / ("hourglass-test-meeting-" + std::to_string(std::hash<std::thread::id>{}(std::this_thread::get_id())))).string();
+  const std::string path =
+      (std::filesystem::temp_directory_path() /
+       ("hourglass-test-meeting-" + std::to_string(std::hash<std::thread::id>{}(std::this_thread::get_id()))))
+          .string();
   std::filesystem::remove(path);
   const std::string message("an id\0with zeros", 16);
   std::string got;
@@ -135,10 +150,12 @@ TEST_CASE("dispatch in two hops: every token once to every rank that has an expe
       start.push_back(own);
     }
     Rows packed;
-    for (int r = 0; r < ranks; ++r) packed.push_back(pick(start[static_cast<std::size_t>(r)], across[static_cast<std::size_t>(r)].rows));
+    for (int r = 0; r < ranks; ++r)
+      packed.push_back(pick(start[static_cast<std::size_t>(r)], across[static_cast<std::size_t>(r)].rows));
     const Rows forwarded = deliver(across, packed, false);
     packed.clear();
-    for (int r = 0; r < ranks; ++r) packed.push_back(pick(forwarded[static_cast<std::size_t>(r)], within[static_cast<std::size_t>(r)].rows));
+    for (int r = 0; r < ranks; ++r)
+      packed.push_back(pick(forwarded[static_cast<std::size_t>(r)], within[static_cast<std::size_t>(r)].rows));
     Rows arrived = deliver(within, packed, false);
 
     for (int r = 0; r < ranks; ++r) {
@@ -162,7 +179,9 @@ TEST_CASE("dispatch in two hops: every token once to every rank that has an expe
     // And back: each rank returns its tokens' numbers times (rank + 1); a token's owner gets the sum over its ranks.
     std::vector<std::vector<double>> values(static_cast<std::size_t>(ranks));
     for (int r = 0; r < ranks; ++r) {
-      for (const Row& row : arrived[static_cast<std::size_t>(r)]) values[static_cast<std::size_t>(r)].push_back((r + 1.0) * (100.0 * row.first + static_cast<double>(row.second)));
+      for (const Row& row : arrived[static_cast<std::size_t>(r)])
+        values[static_cast<std::size_t>(r)].push_back((r + 1.0) *
+                                                      (100.0 * row.first + static_cast<double>(row.second)));
     }
     values = deliver(within, values, true);
     for (std::size_t r = 0; r < values.size(); ++r) values[r] = add(values[r], plans[r].at_forwarder);
@@ -173,7 +192,8 @@ TEST_CASE("dispatch in two hops: every token once to every rank that has an expe
       for (Index t = 0; t < tokens; ++t) {
         double weight = 0.0;
         for (const int rank : ranks_of(choices, ranks, static_cast<int>(r), t)) weight += rank + 1.0;
-        CHECK(back[static_cast<std::size_t>(t)] == doctest::Approx(weight * (100.0 * static_cast<double>(r) + static_cast<double>(t))));
+        CHECK(back[static_cast<std::size_t>(t)] ==
+              doctest::Approx(weight * (100.0 * static_cast<double>(r) + static_cast<double>(t))));
       }
     }
   }

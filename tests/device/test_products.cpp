@@ -1,9 +1,8 @@
 // The kernel that checks large GEMMs, itself checked; random numbers and the search for poison.
-#include "kernels/cuda/products.h"
-
 #include <cmath>
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/products.h"
 #include "kernels/linear.h"
 #include "tests/device/compare.h"
 
@@ -20,7 +19,8 @@ TEST_CASE("products: single entries in double precision, of BF16 stored either w
     for (Index c = 0; c < k; ++c) turned(c, r) = w(r, c);
   }
   Linear<float>::forward(x, w, y);
-  Linear<float>::forward(dequantize(quantize(x, {1, 128, e4m3, false})), dequantize(quantize(w, {128, 128, e4m3, false})), y_codes);
+  Linear<float>::forward(dequantize(quantize(x, {1, 128, e4m3, false})),
+                         dequantize(quantize(w, {128, 128, e4m3, false})), y_codes);
   const auto x_device = bf16_on_device(x), w_device = bf16_on_device(w), turned_device = bf16_on_device(turned);
   const DeviceArray<std::uint8_t> x_codes(m * k), w_codes(n * k);
   const DeviceArray<float> x_scales(row_scale_count(m, k)), w_scales(block_scale_count(n, k));
@@ -32,12 +32,14 @@ TEST_CASE("products: single entries in double precision, of BF16 stored either w
   const auto check = [&](const ProductView& left, const ProductView& right, const Tensor<float>& expected) {
     products(nullptr, out.get(), left, right, rows_device.get(), columns_device.get(), 4);
     const std::vector<double> got = out.values();
-    for (std::size_t i = 0; i < 4; ++i) CHECK(got[i] == doctest::Approx(static_cast<double>(expected(rows[i], columns[i]))).epsilon(1e-4).scale(10.0));
+    for (std::size_t i = 0; i < 4; ++i)
+      CHECK(got[i] == doctest::Approx(static_cast<double>(expected(rows[i], columns[i]))).epsilon(1e-4).scale(10.0));
   };
   const ProductView left{x_device.get(), Element::bf16, false, Scaling::none, nullptr, m, k};
   check(left, {w_device.get(), Element::bf16, false, Scaling::none, nullptr, n, k}, y);
   check(left, {turned_device.get(), Element::bf16, true, Scaling::none, nullptr, n, k}, y);
-  check({x_codes.get(), Element::e4m3, false, Scaling::rows, x_scales.get(), m, k}, {w_codes.get(), Element::e4m3, false, Scaling::blocks, w_scales.get(), n, k}, y_codes);
+  check({x_codes.get(), Element::e4m3, false, Scaling::rows, x_scales.get(), m, k},
+        {w_codes.get(), Element::e4m3, false, Scaling::blocks, w_scales.get(), n, k}, y_codes);
 }
 
 TEST_CASE("normal numbers have mean 0 and deviation 1; poison is counted") {
@@ -56,7 +58,8 @@ TEST_CASE("rows are gathered and added by lists") {
   base::Random random(52);
   const Tensor<float> x = random_bf16(5, 16, random);
   const auto device = bf16_on_device(x);
-  const DeviceArray<std::int32_t> rows(std::vector<std::int32_t>{4, 4, 0}), offsets(std::vector<std::int32_t>{0, 2, 2, 3}), sources(std::vector<std::int32_t>{1, 2, 3});
+  const DeviceArray<std::int32_t> rows(std::vector<std::int32_t>{4, 4, 0}),
+      offsets(std::vector<std::int32_t>{0, 2, 2, 3}), sources(std::vector<std::int32_t>{1, 2, 3});
   Tensor<float> gathered(3, 16), sums(3, 16);
   for (Index c = 0; c < 16; ++c) {
     gathered(0, c) = gathered(1, c) = x(4, c), gathered(2, c) = x(0, c);

@@ -20,7 +20,8 @@ void check_codes(const Quantized& expected, const DeviceArray<std::uint8_t>& cod
   for (Index r = 0; r < expected.rows; ++r) {
     for (Index c = 0; c < expected.columns; ++c) {
       const Index at = transposed ? c * expected.rows + r : r * expected.columns + c;
-      wrong_codes += got[static_cast<std::size_t>(at)] != expected.codes[static_cast<std::size_t>(r * expected.columns + c)];
+      wrong_codes +=
+          got[static_cast<std::size_t>(at)] != expected.codes[static_cast<std::size_t>(r * expected.columns + c)];
     }
   }
   for (Index r = 0; r < down; ++r) {
@@ -59,7 +60,8 @@ TEST_CASE("1 x 128 along rows and along columns, 128 x 128 with its transpose") 
       check_codes(quantize(x, {128, 1, options.format, options.power_of_two}), turned, by_column, true);
       DeviceArray<std::uint8_t> blocks(x.size()), turned_blocks(x.size());
       DeviceArray<float> scales(block_scale_count(rows, width)), turned_scales(block_scale_count(width, rows));
-      quantize_blocks(nullptr, {blocks.get(), scales.get()}, {turned_blocks.get(), turned_scales.get()}, device.get(), rows, width, options);
+      quantize_blocks(nullptr, {blocks.get(), scales.get()}, {turned_blocks.get(), turned_scales.get()}, device.get(),
+                      rows, width, options);
       const Quantized expected = quantize(x, {128, 128, options.format, options.power_of_two});
       check_codes(expected, blocks, scales, false);
       check_codes(expected, turned_blocks, turned_scales, true);
@@ -82,7 +84,8 @@ TEST_CASE("SwiGLU with the cast gives the codes of the two kernels that it repla
   CHECK(fused.values() == codes.values());
   const std::vector<float> expected = scales.values(), got = fused_scales.values();
   for (Index b = 0; b < 3; ++b) {
-    for (Index r = 0; r < rows; ++r) CHECK(got[static_cast<std::size_t>(b * 36 + r)] == expected[static_cast<std::size_t>(b * 36 + r)]);
+    for (Index r = 0; r < rows; ++r)
+      CHECK(got[static_cast<std::size_t>(b * 36 + r)] == expected[static_cast<std::size_t>(b * 36 + r)]);
   }
 }
 
