@@ -50,8 +50,8 @@ class Event {
   CUevent_st* event_ = nullptr;
 };
 
-// The rate of the SMs' clock while this runs, measured against the wall clock of the device: boost and throttling are
-// in it.
+// The rate of an SM's clock against the wall clock of the device, for 5 ms of one thread: the boost clock at this
+// moment. Under a load that throttles it is lower.
 double measured_clock_hz(Stream stream);
 // As many NaN as `count` values hold, or random normal numbers (counter-based, the same on every device).
 Index count_nan(Stream stream, const Bf16* x, Index count);

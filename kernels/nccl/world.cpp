@@ -20,13 +20,14 @@ namespace {
 struct Launcher {
   const char *rank, *size, *local_rank, *local_size, *job;
 };
-// local_size may be absent: then ranks fill nodes evenly only if there is one node.
+// Slurm sets those of a step only under srun, so a batch script that calls a program without it is alone.
+// A missing local_size means one node.
 constexpr Launcher launchers[] = {
     {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
      "PMIX_NAMESPACE"},
     {"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "PMI_JOBID"},
     {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID"},
-    {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE", "SLURM_JOB_ID"}};
+    {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE", "SLURM_JOB_ID"}};
 
 int number(const std::string& text, const char* name) {
   int value = 0;
@@ -37,9 +38,16 @@ int number(const std::string& text, const char* name) {
   return value;
 }
 
+// Slurm writes "8(x2)" for 8 on each of 2 nodes, and "8,4" for unequal ones, which number() refuses.
+std::string without_repetition(std::string text) {
+  const std::size_t bracket = text.find("(x");
+  if (bracket != std::string::npos && text.ends_with(")") && text.find(',') == std::string::npos) text.resize(bracket);
+  return text;
+}
+
 int number_or(const Environment& environment, const char* name, int otherwise) {
   const std::optional<std::string> text = environment(name);
-  return text ? number(*text, name) : otherwise;
+  return text ? number(without_repetition(*text), name) : otherwise;
 }
 
 }  // namespace

@@ -98,15 +98,16 @@ TEST_CASE("ranks as mpirun, srun and torchrun give them; alone without") {
   CHECK(mpi.nodes() == 2);
   CHECK(mpi.job == "job-7");
   const World slurm = world_from({{"SLURM_PROCID", "1"},
-                                  {"SLURM_NTASKS", "4"},
+                                  {"SLURM_STEP_NUM_TASKS", "4"},
                                   {"SLURM_LOCALID", "1"},
-                                  {"SLURM_NTASKS_PER_NODE", "2"},
+                                  {"SLURM_STEP_TASKS_PER_NODE", "2(x2)"},
                                   {"SLURM_JOB_ID", "99"},
                                   {"SLURM_STEP_ID", "5"}});
   CHECK(slurm.nodes() == 2);
   CHECK(slurm.job == "99.5");
   CHECK(world_from({{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "2"}}).size == 2);
   CHECK(world_from({}).size == 1);
+  CHECK(world_from({{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "16"}}).size == 1);  // a batch script, not a step
   CHECK_THROWS_AS(world_from({{"RANK", "one"}, {"WORLD_SIZE", "2"}}), base::Error);
   CHECK_THROWS_AS(world_from({{"RANK", "2"}, {"WORLD_SIZE", "2"}}), base::Error);
   CHECK_THROWS_AS(world_from({{"RANK", "1"}, {"WORLD_SIZE", "3"}, {"LOCAL_WORLD_SIZE", "2"}}), base::Error);
