@@ -13,7 +13,9 @@ constexpr std::size_t least_flush_bytes = std::size_t{256} << 20;
 
 }  // namespace
 
-Bench::Bench() : facts(device_facts()), flush(static_cast<Index>(std::max(least_flush_bytes, 2 * facts.cache_bytes))) {}
+Bench::Bench()
+    : facts(device_facts("the CUDA backend")),
+      flush(static_cast<Index>(std::max(least_flush_bytes, 2 * facts.cache_bytes))) {}
 
 std::string CudaCase::check() {
   for (const Output& o : outputs_) poison(o.data, o.bytes, stream());

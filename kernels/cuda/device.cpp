@@ -67,19 +67,20 @@ int device_count() {
 std::string no_device() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error != cudaSuccess) return fmt::format("no GPU: {}", cudaGetErrorString(error));
-  if (count == 0) return "no GPU: the driver sees none";
+  if (error != cudaSuccess) return fmt::format("none ({})", cudaGetErrorString(error));
+  if (count == 0) return "none that the driver sees";
   const int major = attribute(cudaDevAttrComputeCapabilityMajor), minor = attribute(cudaDevAttrComputeCapabilityMinor);
   // Built for sm_80, whose code also runs on 8.6 and 8.9, and for sm_90a.
   if (major != 8 && !(major == 9 && minor == 0))
-    return fmt::format("the GPU is of compute capability {}.{}, and the kernels are built for 8.x and 9.0", major,
-                       minor);
+    return fmt::format("one of compute capability {}.{}, while the kernels are built for 8.x and 9.0", major, minor);
   return "";
 }
 
-DeviceFacts device_facts() {
+DeviceFacts device_facts(const char* who) {
   const std::string missing = no_device();
-  if (!missing.empty()) throw base::Error(missing, "--backend cuda", "run it on a machine with one");
+  if (!missing.empty())
+    throw base::Error(fmt::format("{} needs a GPU, and there is {}", who, missing), "bench",
+                      "run it on a machine with one");
   int device = 0, driver = 0, runtime = 0;
   check(cudaGetDevice(&device), "cudaGetDevice");
   cudaDeviceProp properties{};

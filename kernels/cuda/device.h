@@ -16,8 +16,8 @@ struct DeviceFacts {
   std::size_t memory_bytes = 0, cache_bytes = 0;
   std::map<std::string, std::string> facts;  // driver, cuda, clock_MHz, ...: for provenance
 };
-// Throws base::Error if there is no device that the kernels run on.
-DeviceFacts device_facts();
+// Throws base::Error, on behalf of `who`, if there is no device that the kernels run on.
+DeviceFacts device_facts(const char* who);
 
 void select_device(int index);
 int device_count();  // 0 without a driver

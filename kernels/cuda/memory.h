@@ -10,7 +10,7 @@
 // Memory of the device, owned.
 namespace hourglass::kernels::cuda {
 
-// Why there is no GPU that these kernels run on; "": there is one.
+// Why there is no GPU that these kernels run on, after "there is": "none (...)". "": there is one.
 std::string no_device();
 
 void* allocate(std::size_t bytes);  // filled with 0xff: NaN as BF16, FP32 and FP8

@@ -241,7 +241,7 @@ class NcclBackend : public Backend {
   static cuda::DeviceFacts prepare_device(const World& world) {
     const int count = cuda::device_count();
     if (count > 0) cuda::select_device(world.local_rank % count);
-    cuda::DeviceFacts facts = cuda::device_facts();
+    cuda::DeviceFacts facts = cuda::device_facts("the NCCL backend");
     // srun may show each process one GPU of its own; otherwise each needs one.
     if (count > 1 && world.local_rank >= count)
       throw base::Error(fmt::format("{} processes on a node with {} GPUs", world.ranks_per_node, count),

@@ -1,7 +1,7 @@
-// The all-to-alls run back to back on a stream of higher priority; the GEMMs start after the first of them has started
-// and must all have ended before the last one ends, or the series is made longer and repeated. So every measured GEMM
-// ran beside communication from beginning to end. Times of GEMMs are between events around each; of all-to-alls, the
-// series over its number.
+// The all-to-alls run back to back on a stream of higher priority; the GEMMs start after the first of them and must all
+// have ended before the last one ends, or the series is made longer and repeated. So every measured GEMM ran beside
+// communication from beginning to end. Times of GEMMs are between events around each; of all-to-alls, the series over
+// its number.
 //
 // NCCL's kernels are held to `sms` blocks by ncclConfig_t (minCTAs = maxCTAs). The GEMM is told with
 // CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET how many SMs it may count on, which a tuned training run would do too.
@@ -32,7 +32,7 @@ class Overlap {
   Overlap(const World& world, const OverlapShape& shape)
       : world_(world),
         shape_(shape),
-        device_sms_(cuda::device_facts().sms),
+        device_sms_(cuda::device_facts("the overlap benchmark").sms),
         compute_(false),
         messages_(true),
         x_(shape.m * shape.k),

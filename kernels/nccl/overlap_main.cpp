@@ -59,7 +59,7 @@ int run(int argc, char** argv) {
   }
   const nccl::World world = nccl::world_of_process();
   if (cuda::device_count() > 0) cuda::select_device(world.local_rank % cuda::device_count());
-  const cuda::DeviceFacts facts = cuda::device_facts();
+  const cuda::DeviceFacts facts = cuda::device_facts("the overlap benchmark");
   for (const int sms : shape.sms) {
     if (sms < 1 || sms >= facts.sms)
       throw base::UsageError(fmt::format("{} of {} SMs", sms, facts.sms), "--sms", "leave the GEMM some");

@@ -37,7 +37,7 @@ TEST_CASE("a BF16 layer's three GEMMs") {
 }
 
 TEST_CASE("block-scaled FP8, 1 x 128 by 128 x 128 and 1 x 128 by 1 x 128, against the dequantised product") {
-  const DeviceFacts facts = device_facts();
+  const DeviceFacts facts = device_facts("the test");
   if (facts.major != 9) {
     MESSAGE("not checked: block scales need compute capability 9.0, this is ", facts.major, ".", facts.minor);
     return;

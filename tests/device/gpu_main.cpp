@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
     if (argc == 2 && std::strcmp(argv[1], "--libraries") == 0) return load_libraries();
     const std::string missing = hourglass::kernels::cuda::no_device();
     if (!missing.empty()) {
-      std::printf("skipped: %s\n", missing.c_str());
+      std::printf("skipped: a GPU is needed, and there is %s\n", missing.c_str());
       return 77;
     }
   } catch (const std::exception& e) {
