@@ -246,8 +246,9 @@ void run_until_settled(Backend& backend, PreparedCase& prepared, const StoppingR
 
 }  // namespace
 
-Measurement measure(Backend& backend, const BenchCase& c, const StoppingRule& rule, std::uint64_t seed,
+Measurement measure(Backend& backend, const BenchCase& given, const StoppingRule& rule, std::uint64_t seed,
                     const std::function<bool()>& interrupted) {
+  const BenchCase c = backend.complete(given);
   Measurement m;
   m.of = c;
   m.fault = backend.unsupported(c);

@@ -107,6 +107,8 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
   virtual DeviceDescription device() = 0;
+  // A case with what it leaves to the backend: of messages, ranks of 0 mean as many as were started.
+  virtual BenchCase complete(const BenchCase& c) const { return c; }
   // Why a case cannot run here; "" if it can. Such cases are listed as skipped.
   virtual std::string unsupported(const BenchCase& c) const = 0;
   virtual std::unique_ptr<PreparedCase> prepare(const BenchCase& c, std::uint64_t seed) = 0;
