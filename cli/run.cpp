@@ -169,7 +169,7 @@ void fill_ranks(const schedules::Schedule& schedule, const kernels::Timeline& ti
   }
 }
 
-// Costs first, then the runs that they are to predict.
+// A calibrating pass before every run, so that a machine that gets slower meanwhile gets slower for both.
 std::vector<kernels::Timeline> compare_with_prediction(const kernels::PipelineModel<Scalar>& model,
                                                        const schedules::Schedule& schedule,
                                                        kernels::Executor<Scalar>& executor, const RunOptions& options,
@@ -177,16 +177,20 @@ std::vector<kernels::Timeline> compare_with_prediction(const kernels::PipelineMo
   reports::ExecutedComparison out;
   out.calibration_threads = std::min(schedule.ranks, report.cores);
   out.runs = options.runs;
-  constexpr int calibration_micro_batches = 12;
-  kernels::RunCosts costs;
-  costs.stages = kernels::measure_costs(
-      model, kernels::random_batch(model.shape, calibration_micro_batches, options.seed + 2), out.calibration_threads);
-  costs.message_s = kernels::measure_message(static_cast<double>(report.tokens * model.shape.hidden) * sizeof(Scalar));
+  constexpr int calibration_micro_batches = 6;
+  const auto batch = kernels::random_batch(model.shape, calibration_micro_batches, options.seed + 2);
+  kernels::CostMeter<Scalar> meter(model, batch, out.calibration_threads);
   std::vector<kernels::Timeline> runs;
-  for (int i = 0; i < options.runs; ++i) runs.push_back(executor.run().timeline);
+  for (int i = 0; i < options.runs; ++i) {
+    meter.measure();
+    runs.push_back(executor.run().timeline);
+  }
+  const double message_bytes = static_cast<double>(report.tokens * model.shape.hidden) * sizeof(Scalar);
+  const kernels::RunCosts costs{meter.costs(), kernels::measure_message(message_bytes)};
   const kernels::RunComparison comparison = kernels::compare_runs(schedule, costs, runs);
   out.predicted_s = comparison.predicted_s, out.executed_s = comparison.executed_s;
-  out.fastest_s = comparison.fastest_s, out.replayed_s = comparison.replayed_s, out.message_s = costs.message_s;
+  out.fastest_s = comparison.fastest_s, out.message_s = costs.message_s;
+  out.core_s = comparison.core_s, out.elapsed_s = comparison.elapsed_s;
   for (const kernels::ActionComparison& a : comparison.actions) {
     out.actions.push_back({std::string(schedules::letter(a.kind)), a.stage, a.backward_stage, a.count, a.predicted_s,
                            a.executed_s, a.cpu_s});
@@ -249,8 +253,10 @@ void add_run_options(po::options_description& options, RunOptions& chosen) {
       "sequence-length", po::value(&chosen.sequence_length)->value_name("N"), "tokens of a micro-batch (default 128)")(
       "seed", po::value(&chosen.seed)->value_name("N"), "of weights and tokens (default 1)")(
       "compare",
-      "also predict the run: measure F, B and W of every stage in sequential passes, on as many cores at once as the "
-      "run will use, and a message; put them through the schedule; then execute and print both, by action and stage")(
+      "also predict the run: F, B and W of every stage are measured in sequential passes (before every run, on as many "
+      "cores at once as the ranks use, never in the runs themselves), and a message between two threads; the "
+      "schedule's "
+      "longest path over these costs is the prediction; printed by action and stage beside what was executed")(
       "runs", po::value(&chosen.runs)->value_name("N"),
       "with --compare: steps executed, of which the median counts "
       "(default 5)")("trace", po::value<std::string>()->value_name("FILE"),
@@ -290,6 +296,7 @@ int run(const Invocation& invocation) {
   if (values.count("unchecked") == 0) schedules::validate(schedule);
   const kernels::ModelShape shape = model_of(values, chosen, schedule.stages);
   check(schedule, shape, chosen);
+  kernels::keep_freed_memory();
   kernels::Timeline timeline;
   const reports::RunReport report = execute(schedule, shape, chosen, values.count("compare") > 0, timeline);
   if (values.count("trace") > 0) write_trace(values["trace"].as<std::string>(), schedule, timeline, provenance);

@@ -1,7 +1,6 @@
 #include "kernels/executor.h"
 
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -21,12 +20,6 @@ using schedules::Action;
 using schedules::Kind;
 
 std::size_t position(int i) { return static_cast<std::size_t>(i); }
-
-double thread_seconds() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
 
 struct Work {
   int stage = -1, micro_batch = -1;  // -1: none

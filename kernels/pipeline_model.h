@@ -19,7 +19,7 @@ struct ModelShape {
   Index heads = 4, kv_heads = 2, head_dim = 64;                                // GQA
   Index nope_dim = 48, rope_dim = 16, v_dim = 48, q_rank = 128, kv_rank = 96;  // MLA
   Index dense_intermediate = 1024, dense_layers = 1;                           // the first layers are dense
-  Index expert_intermediate = 128, shared_intermediate = 128;
+  Index expert_intermediate = 64, shared_intermediate = 128;
   RouterShape router{16, 4, 4, 2, 2.5};
   bool mtp = true;
   double mtp_weight = 0.3;              // lambda of the report's equation 25

@@ -142,12 +142,16 @@ RunComparison compare_runs(const schedules::Schedule& schedule, const RunCosts& 
   comparison.executed_s = middle.makespan_s;
   comparison.fastest_s = middle.makespan_s;
   for (const Timeline& run : runs) comparison.fastest_s = std::min(comparison.fastest_s, run.makespan_s);
-  std::vector<std::vector<double>> seconds;
-  for (const auto& actions : middle.actions) {
-    seconds.emplace_back();
-    for (const ActionTime& time : actions) seconds.back().push_back(time.end_s - time.start_s);
-  }
-  comparison.replayed_s = predict(schedule, seconds, costs.message_s).makespan_s;
+  const auto replayed = [&](const auto& seconds_of) {
+    std::vector<std::vector<double>> seconds;
+    for (const auto& actions : middle.actions) {
+      seconds.emplace_back();
+      for (const ActionTime& time : actions) seconds.back().push_back(seconds_of(time));
+    }
+    return predict(schedule, seconds, costs.message_s).makespan_s;
+  };
+  comparison.core_s = replayed([](const ActionTime& time) { return time.cpu_s; });
+  comparison.elapsed_s = replayed([](const ActionTime& time) { return time.end_s - time.start_s; });
   for (auto& [group, samples] : samples_of(schedule, costs, runs)) {
     const auto& [stage, kind, backward_stage] = group;
     const auto count = static_cast<int>(samples.seconds.size() / runs.size());

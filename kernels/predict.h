@@ -42,9 +42,10 @@ struct RunComparison {
   double predicted_s = 0.0;  // makespans
   double executed_s = 0.0;   // median of the runs
   double fastest_s = 0.0;    // of the runs
-  // Of the median run: its own action times put through predict(). What is left between this and executed_s is
-  // messages and threads; what is between it and predicted_s is costs that were not as calibrated.
-  double replayed_s = 0.0;
+  // The median run's own action times put through predict(), elapsed and on the core. From predicted_s to core_s it is
+  // costs that were not as measured beforehand, from there to elapsed_s ranks that lost their core to others, and from
+  // there to executed_s messages and threads.
+  double core_s = 0.0, elapsed_s = 0.0;
   std::size_t median_run = 0;
   std::vector<ActionComparison> actions;  // by stage and kind
   double error() const { return predicted_s / executed_s - 1.0; }

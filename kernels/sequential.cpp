@@ -1,10 +1,13 @@
 #include "kernels/sequential.h"
 
 #include <omp.h>
+#include <time.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <latch>
 #include <limits>
@@ -15,8 +18,6 @@ namespace hourglass::kernels {
 namespace {
 
 std::size_t position(int i) { return static_cast<std::size_t>(i); }
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // A micro-batch from the first stage to the last and back. `observe(stage, half, seconds)` is told every call.
 template <class T>
@@ -30,9 +31,9 @@ class Pass {
              const Observe& observe) {
     const int stages = static_cast<int>(model_.stages.size());
     const auto timed = [&](int stage, Half half, const auto& call) {
-      const double begin = now();
+      const double begin = thread_seconds();
       call(model_.stages[position(stage)], weights[position(stage)], saved_[position(stage)]);
-      observe(stage, half, now() - begin);
+      observe(stage, half, thread_seconds() - begin);
     };
     double loss = 0.0;
     Tensor<T> in, out;
@@ -54,6 +55,10 @@ class Pass {
       out = {};
     }
     return loss;
+  }
+  // The weight gradients of the micro-batch just run, once more, into other gradients.
+  void weight_gradients(const MicroBatch& batch, std::vector<Weights>& gradients) const {
+    for (std::size_t s = 0; s < saved_.size(); ++s) model_.stages[s].weight_gradient(batch, saved_[s], gradients[s]);
   }
 
  private:
@@ -81,6 +86,12 @@ void for_each_pair(std::vector<typename Stage<T>::Weights>& a, std::vector<typen
 
 void use_one_thread() { omp_set_num_threads(1); }
 
+double thread_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
@@ -91,21 +102,21 @@ double median(std::vector<double> values) {
 template <class T>
 SequentialStep<T> run_sequentially(const PipelineModel<T>& model, const std::vector<MicroBatch>& batch) {
   SequentialStep<T> step{0.0, {}, zeros_of(model), zeros_of(model)};
-  std::thread([&] {  // a thread of its own: the caller's keeps its number of OpenMP threads
+  std::thread thread([&] {  // of its own: the caller's keeps its number of OpenMP threads
     use_one_thread();
     Pass<T> pass(model);
     std::vector<typename Stage<T>::Weights> one = zeros_of(model);
     for (const MicroBatch& micro_batch : batch) {
-      step.losses.push_back(pass.run(model.weights, micro_batch, one, [](int, Half, double) {}));
+      step.losses.push_back(pass.run(model.weights, micro_batch, step.gradients, [](int, Half, double) {}));
       step.loss += step.losses.back();
-      for_each_pair<T>(one, step.gradients, [](Tensor<T>& g, Tensor<T>& sum, const std::string&) { sum.add(g); });
+      pass.weight_gradients(micro_batch, one);
       for_each_pair<T>(one, step.magnitudes, [](Tensor<T>& g, Tensor<T>& sum, const std::string&) {
         for (Index i = 0; i < g.size(); ++i) sum.data()[i] += std::abs(g.data()[i]);
         g.fill(T(0));
       });
     }
-  })
-      .join();
+  });
+  thread.join();
   reduce_embeddings<T>(step.gradients);
   reduce_embeddings<T>(step.magnitudes);
   return step;
@@ -146,35 +157,49 @@ GradientDifference compare_gradients(SequentialStep<T>& reference, std::vector<t
 }
 
 template <class T>
-std::vector<StageCost> measure_costs(const PipelineModel<T>& model, const std::vector<MicroBatch>& batch, int threads) {
-  std::vector<std::array<std::vector<double>, 3>> seconds(position(threads) * model.stages.size());
-  std::latch ready(threads);
-  std::vector<std::thread> running;
-  for (int thread = 0; thread < threads; ++thread) {
-    running.emplace_back([&, thread] {
+struct CostMeter<T>::Runner {
+  Pass<T> pass;
+  std::vector<typename Stage<T>::Weights> weights, gradients;
+  std::vector<std::array<std::vector<double>, 3>> seconds;  // of each stage: F, B, W
+};
+
+template <class T>
+CostMeter<T>::CostMeter(const PipelineModel<T>& model, const std::vector<MicroBatch>& batch, int threads)
+    : model_(model), batch_(batch) {
+  for (int i = 0; i < threads; ++i)
+    runners_.emplace_back(new Runner{Pass<T>(model), model.weights, zeros_of(model), {}});
+  for (auto& runner : runners_) runner->seconds.resize(model.stages.size());
+}
+template <class T>
+CostMeter<T>::~CostMeter() = default;
+
+template <class T>
+void CostMeter<T>::measure() {
+  std::latch ready(static_cast<std::ptrdiff_t>(runners_.size()));
+  std::vector<std::thread> threads;
+  for (auto& runner : runners_) {
+    threads.emplace_back([&] {
       use_one_thread();
-      Pass<T> pass(model);
-      const std::vector<typename Stage<T>::Weights> weights = model.weights;
-      std::vector<typename Stage<T>::Weights> gradients = zeros_of(model);
       ready.arrive_and_wait();
-      for (std::size_t i = 0; i < batch.size(); ++i) {
-        pass.run(weights, batch[i], gradients, [&](int stage, Half half, double time) {
-          const std::size_t at = position(thread) * model.stages.size() + position(stage);
-          if (i > 0 || batch.size() == 1) seconds[at][static_cast<std::size_t>(half)].push_back(time);
+      for (std::size_t i = 0; i < batch_.size(); ++i) {
+        runner->pass.run(runner->weights, batch_[i], runner->gradients, [&](int stage, Half half, double time) {
+          if (i > 0) runner->seconds[position(stage)][static_cast<std::size_t>(half)].push_back(time);
         });
       }
     });
   }
-  for (std::thread& thread : running) thread.join();
+  for (std::thread& thread : threads) thread.join();
+}
+
+template <class T>
+std::vector<StageCost> CostMeter<T>::costs() const {
   std::vector<StageCost> costs;
-  for (std::size_t s = 0; s < model.stages.size(); ++s) {
+  for (std::size_t s = 0; s < model_.stages.size(); ++s) {
     std::array<double, 3> cost{};
     for (std::size_t half = 0; half < 3; ++half) {
       std::vector<double> all;
-      for (std::size_t t = 0; t < position(threads); ++t) {
-        const auto& some = seconds[t * model.stages.size() + s][half];
-        all.insert(all.end(), some.begin(), some.end());
-      }
+      for (const auto& runner : runners_)
+        all.insert(all.end(), runner->seconds[s][half].begin(), runner->seconds[s][half].end());
       cost[half] = median(std::move(all));
     }
     costs.push_back({cost[0], cost[1], cost[2]});
@@ -182,12 +207,19 @@ std::vector<StageCost> measure_costs(const PipelineModel<T>& model, const std::v
   return costs;
 }
 
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 28);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#endif
+}
+
 template SequentialStep<float> run_sequentially(const PipelineModel<float>&, const std::vector<MicroBatch>&);
 template SequentialStep<double> run_sequentially(const PipelineModel<double>&, const std::vector<MicroBatch>&);
 template GradientDifference compare_gradients<float>(SequentialStep<float>&, std::vector<Stage<float>::Weights>&, int);
 template GradientDifference compare_gradients<double>(SequentialStep<double>&, std::vector<Stage<double>::Weights>&,
                                                       int);
-template std::vector<StageCost> measure_costs(const PipelineModel<float>&, const std::vector<MicroBatch>&, int);
-template std::vector<StageCost> measure_costs(const PipelineModel<double>&, const std::vector<MicroBatch>&, int);
+template class CostMeter<float>;
+template class CostMeter<double>;
 
 }  // namespace hourglass::kernels

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/pipeline_model.h"
@@ -10,6 +11,8 @@ namespace hourglass::kernels {
 
 // Kernels called from this thread use no other, so that pipeline ranks do not take each other's cores.
 void use_one_thread();
+// Time that the calling thread has spent on a core.
+double thread_seconds();
 
 enum class Half : std::uint8_t { forward, backward, weight };  // F, B, W
 
@@ -45,14 +48,32 @@ GradientDifference compare_gradients(SequentialStep<T>& reference, std::vector<t
 // inner dimensions), twice where head and MTP module share a table, and two reductions of copies.
 int gradient_terms(const ModelShape& shape, int micro_batches);
 
-// Seconds of one micro-batch at one stage.
+// Seconds on a core of one micro-batch at one stage.
 struct StageCost {
   double forward_s = 0.0, backward_s = 0.0, weight_s = 0.0;
 };
-// Medians over the micro-batches of a sequential pass, the first left out. `threads` passes run side by side, each on
-// weights of its own, so that what shares caches and memory in the pipeline shares them here too.
+// Measures the costs in sequential passes. As many passes as `threads` run side by side, each on weights of its own, so
+// that what shares caches and memory in the pipeline shares them here too. Time on the core and not elapsed time: what
+// other programs take from a rank is no property of the rank.
 template <class T>
-std::vector<StageCost> measure_costs(const PipelineModel<T>& model, const std::vector<MicroBatch>& batch, int threads);
+class CostMeter {
+ public:
+  // All must outlive the meter. The first micro-batch of each pass warms up and is not counted, so give two or more.
+  CostMeter(const PipelineModel<T>& model, const std::vector<MicroBatch>& batch, int threads);
+  ~CostMeter();
+  void measure();                        // one more pass on every thread
+  std::vector<StageCost> costs() const;  // medians over all passes so far
+
+ private:
+  struct Runner;
+  const PipelineModel<T>& model_;
+  const std::vector<MicroBatch>& batch_;
+  std::vector<std::unique_ptr<Runner>> runners_;
+};
+
+// Lets the process keep the memory that it frees, as the allocators of training frameworks do. Otherwise large blocks
+// go back to the system after every action and come again page by page.
+void keep_freed_memory();
 
 double median(std::vector<double> values);  // of at least one
 

@@ -22,19 +22,20 @@ std::string signed_percent(double predicted, double executed) {
 std::string comparison_text(const RunReport& report) {
   const ExecutedComparison& c = *report.comparison;
   std::string text = fmt::format(
-      "\npredicted from costs measured before the run (sequential passes on {} {}), executed {} times, medians\n\n",
+      "\npredicted from costs measured apart, in sequential passes on {} {}; executed {} times; medians\n\n",
       c.calibration_threads, c.calibration_threads == 1 ? "core" : "cores at once", c.runs);
-  Table table({"action", "stage", "times", "predicted", "executed", "error", "on the core"});
+  Table table({"action", "stage", "times", "predicted", "executed", "error", "on the core", "error"});
   for (const ExecutedAction& a : c.actions) {
     table.add({a.name, stages_of(a), fmt::format("{}", a.times), seconds_text(a.predicted_s),
-               seconds_text(a.executed_s), signed_percent(a.predicted_s, a.executed_s), seconds_text(a.cpu_s)});
+               seconds_text(a.executed_s), signed_percent(a.predicted_s, a.executed_s), seconds_text(a.cpu_s),
+               signed_percent(a.predicted_s, a.cpu_s)});
   }
   text += table.text();
   text +=
       fmt::format("\n  makespan  predicted {}, executed {} (fastest {}): {}\n", seconds_text(c.predicted_s),
                   seconds_text(c.executed_s), seconds_text(c.fastest_s), signed_percent(c.predicted_s, c.executed_s));
-  text += fmt::format("            {} with the run's own action times: the rest is messages ({} each) and threads\n",
-                      seconds_text(c.replayed_s), seconds_text(c.message_s));
+  text += fmt::format("  by the run's own action times: {} on the core, {} elapsed; a message takes {}\n",
+                      seconds_text(c.core_s), seconds_text(c.elapsed_s), seconds_text(c.message_s));
   if (static_cast<int>(report.ranks.size()) > report.cores) {
     text += fmt::format("  {} ranks share {} cores; the prediction gives each rank a core of its own\n",
                         report.ranks.size(), report.cores);
@@ -108,7 +109,8 @@ base::Json run_json(const RunReport& report, const base::Provenance& provenance)
   out["comparison"] = {{"predicted_makespan_s", c.predicted_s},
                        {"executed_makespan_s", c.executed_s},
                        {"fastest_makespan_s", c.fastest_s},
-                       {"replayed_makespan_s", c.replayed_s},
+                       {"core_time_makespan_s", c.core_s},
+                       {"elapsed_time_makespan_s", c.elapsed_s},
                        {"error", c.predicted_s / c.executed_s - 1.0},
                        {"message_s", c.message_s},
                        {"runs", c.runs},
@@ -119,8 +121,9 @@ base::Json run_json(const RunReport& report, const base::Provenance& provenance)
                       {"times", a.times},
                       {"predicted_s", a.predicted_s},
                       {"executed_s", a.executed_s},
-                      {"cpu_s", a.cpu_s},
-                      {"error", a.predicted_s / a.executed_s - 1.0}};
+                      {"core_s", a.cpu_s},
+                      {"error", a.predicted_s / a.executed_s - 1.0},
+                      {"core_error", a.predicted_s / a.cpu_s - 1.0}};
     if (a.backward_stage >= 0) row["backward_stage"] = a.backward_stage;
     out["comparison"]["actions"].push_back(std::move(row));
   }

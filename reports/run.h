@@ -27,7 +27,8 @@ struct ExecutedAction {
 };
 
 struct ExecutedComparison {
-  double predicted_s = 0.0, executed_s = 0.0, fastest_s = 0.0, replayed_s = 0.0, message_s = 0.0;
+  double predicted_s = 0.0, executed_s = 0.0, fastest_s = 0.0, message_s = 0.0;  // makespans; a message
+  double core_s = 0.0, elapsed_s = 0.0;  // makespans by the run's own action times
   int runs = 0, calibration_threads = 0;
   std::vector<ExecutedAction> actions;
 };

@@ -229,7 +229,8 @@ TEST_CASE("a comparison of runs: medians by kind and stage, and the replay of th
   CHECK(comparison.median_run == 2);
   CHECK(comparison.predicted_s == doctest::Approx(runs[0].makespan_s));
   CHECK(comparison.executed_s == doctest::Approx(runs[2].makespan_s));
-  CHECK(comparison.replayed_s == doctest::Approx(comparison.executed_s));
+  CHECK(comparison.elapsed_s == doctest::Approx(comparison.executed_s));
+  CHECK(comparison.core_s == doctest::Approx(3.0));  // the critical path has six actions of 0.5
   CHECK(comparison.fastest_s == doctest::Approx(runs[0].makespan_s));
   REQUIRE(comparison.actions.size() == 4);
   CHECK(comparison.actions[0].kind == Kind::forward);
