@@ -26,6 +26,7 @@ int collective(const Invocation& invocation);
 int topology(const Invocation& invocation);
 int bench(const Invocation& invocation);
 int numerics(const Invocation& invocation);
+int run(const Invocation& invocation);
 
 struct Usage {
   std::string synopsis;  // "hourglass plan PLAN.json [options]"

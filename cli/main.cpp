@@ -25,6 +25,7 @@ constexpr Command commands[] = {
     {"compare", cli::compare, "pipeline schedules side by side, on a plan or on abstract costs"},
     {"search", cli::search, "every legal parallel layout of a plan: the fastest that fits, and why not its neighbours"},
     {"schedule", cli::schedule, "print a pipeline schedule, or check a foreign one"},
+    {"run", cli::run, "execute a schedule for real on a small model, and compare it with its prediction"},
     {"model", cli::model, "parameters, FLOPs and KV cache of a Hugging Face config.json"},
     {"collective", cli::collective,
      "one collective or MoE all-to-all on the cluster: time, bandwidth, the limiting link"},
