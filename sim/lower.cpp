@@ -44,9 +44,7 @@ ActionTasks add_block(TaskGraphBuilder& builder, int rank, const Block& block) {
 void add_messages(TaskGraphBuilder& builder, const Inputs& inputs, const schedules::Schedule& schedule,
                   const std::vector<std::vector<ActionTasks>>& actions) {
   const schedules::Dependencies dependencies = schedules::derive_dependencies(schedule);
-  const double bytes = model::boundary_bytes(layer_context(inputs));
-  const base::Time transfer =
-      base::time_from_seconds(price(inputs, model::SendRecv{bytes, model::Group::pipeline}, {}));
+  const base::Time transfer = message_time(inputs);
   std::vector<int> rank_of;
   std::vector<ActionTasks> flat;
   for (std::size_t r = 0; r < actions.size(); ++r) {
@@ -93,37 +91,46 @@ std::array<GradientGroup, 2> gradient_groups(const Inputs& inputs, const model::
 
 std::vector<TailTasks> add_tails(TaskGraphBuilder& builder, const Inputs& inputs, const schedules::Schedule& schedule,
                                  const StageLayout& layout, const std::vector<std::vector<ActionTasks>>& actions) {
-  constexpr double gradient_bytes = 4.0, parameter_bytes = 2.0;
-  // AdamW on FP32 master weights and gradients and BF16 moments reads 4 + 4 + 2 + 2 bytes; it writes master, moments
-  // and the BF16 parameter.
-  constexpr double optimizer_reads = 12.0, optimizer_writes = 10.0;
   std::vector<TailTasks> tails(actions.size());
-  const auto seconds_of = [&](const model::OperatorKind& op) { return base::time_from_seconds(price(inputs, op, {})); };
-  std::vector<base::Time> updates(actions.size(), 0), gathers(actions.size(), 0);
+  std::vector<TailTimes> times;
   for (std::size_t r = 0; r < actions.size(); ++r) {
     const int rank = static_cast<int>(r);
-    base::Time reduce = 0;
-    for (const GradientGroup& g :
-         gradient_groups(inputs, rank_parameters(inputs, schedule, layout, rank), schedule.directions)) {
-      reduce += seconds_of(model::ReduceScatter{g.parameters * gradient_bytes, g.group, g.ranks});
-      updates[r] +=
-          seconds_of(model::Optimizer{g.parameters / static_cast<double>(g.ranks), optimizer_reads, optimizer_writes});
-      gathers[r] += seconds_of(model::AllGather{g.parameters * parameter_bytes, g.group, g.ranks});
-    }
-    tails[r].reduce_scatter = builder.add(stream_of(rank, Stream::communication), reduce);
+    times.push_back(tail_times(inputs, rank_parameters(inputs, schedule, layout, rank), schedule.directions));
+    tails[r].reduce_scatter = builder.add(stream_of(rank, Stream::communication), times[r].reduce_scatter);
     if (!actions[r].empty()) builder.depend(tails[r].reduce_scatter, actions[r].back().end);
   }
   for (std::size_t r = 0; r < actions.size(); ++r) {
     const int rank = static_cast<int>(r);
-    tails[r].optimizer = builder.add(stream_of(rank, Stream::compute), updates[r]);
+    tails[r].optimizer = builder.add(stream_of(rank, Stream::compute), times[r].optimizer);
     for (const TailTasks& other : tails) builder.depend(tails[r].optimizer, other.reduce_scatter);
-    tails[r].all_gather = builder.add(stream_of(rank, Stream::communication), gathers[r]);
+    tails[r].all_gather = builder.add(stream_of(rank, Stream::communication), times[r].all_gather);
     builder.depend(tails[r].all_gather, tails[r].optimizer);
   }
   return tails;
 }
 
 }  // namespace
+
+base::Time message_time(const Inputs& inputs) {
+  const double bytes = model::boundary_bytes(layer_context(inputs));
+  return base::time_from_seconds(price(inputs, model::SendRecv{bytes, model::Group::pipeline}, {}));
+}
+
+TailTimes tail_times(const Inputs& inputs, const model::ParameterCount& parameters, int copies) {
+  constexpr double gradient_bytes = 4.0, parameter_bytes = 2.0;
+  // AdamW on FP32 master weights and gradients and BF16 moments reads 4 + 4 + 2 + 2 bytes; it writes master, moments
+  // and the BF16 parameter.
+  constexpr double optimizer_reads = 12.0, optimizer_writes = 10.0;
+  const auto time_of = [&](const model::OperatorKind& op) { return base::time_from_seconds(price(inputs, op, {})); };
+  TailTimes times;
+  for (const GradientGroup& g : gradient_groups(inputs, parameters, copies)) {
+    times.reduce_scatter += time_of(model::ReduceScatter{g.parameters * gradient_bytes, g.group, g.ranks});
+    times.optimizer +=
+        time_of(model::Optimizer{g.parameters / static_cast<double>(g.ranks), optimizer_reads, optimizer_writes});
+    times.all_gather += time_of(model::AllGather{g.parameters * parameter_bytes, g.group, g.ranks});
+  }
+  return times;
+}
 
 model::ParameterCount rank_parameters(const Inputs& inputs, const schedules::Schedule& schedule,
                                       const StageLayout& layout, int rank) {
