@@ -133,6 +133,14 @@ std::string axis_value(const Space& space, const SearchChoice& choice, const std
   return "";
 }
 
+std::vector<std::string> axis_values(const Space& space, const std::string& name) {
+  std::vector<std::string> values;
+  for (const Axis& each : axes()) {
+    for (std::size_t i = 0; each.name == name && i < each.size(space); ++i) values.push_back(each.text(space, i));
+  }
+  return values;
+}
+
 std::vector<Neighbour> neighbours_of(const Space& space, const SearchChoice& choice) {
   std::vector<Neighbour> all;
   for (const Axis& each : axes()) {

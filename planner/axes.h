@@ -10,6 +10,7 @@ namespace hourglass::planner {
 
 const std::vector<std::string>& axis_names();  // "tp", "pp", ...
 std::string axis_value(const Space& space, const SearchChoice& choice, const std::string& axis);
+std::vector<std::string> axis_values(const Space& space, const std::string& axis);
 
 // All choices that differ from one in a single axis.
 struct Neighbour {

@@ -288,6 +288,29 @@ std::uint64_t Search::units() const {
   return space_.groups() * ((space_.keys() + keys_per_unit - 1) / keys_per_unit);
 }
 
+std::string Search::digest() const {
+  base::Json all = {{"axes", base::Json::array()}, {"inputs", base::Json::array()}};
+  for (const std::string& axis : axis_names()) {
+    base::Json values = base::Json::array();
+    for (const std::string& value : axis_values(space_, axis)) values.push_back(value);
+    all["axes"].push_back({{axis, values}});
+  }
+  for (const sim::Inputs& inputs : space_.clusters) {
+    for (const base::Provenance::Input& file : inputs.provenance.inputs) all["inputs"].push_back(file.hash);
+    // Overrides change what the files say.
+    const hardware::Cluster& c = inputs.cluster;
+    all["inputs"].push_back({c.gpus, c.sms, c.bf16_flops, c.fp8_flops, c.memory_bytes, c.memory_bandwidth,
+                             c.gpus_per_node, c.nvlink_bandwidth, c.nic_bandwidth, c.price_per_gpu_hour});
+    all["inputs"].push_back(hardware::profile_json(inputs.profile));
+    const sim::Plan& plan = inputs.plan;
+    all["inputs"].push_back({plan.micro_batch.sequence_length, plan.mtp, plan.overlap_weight_gradients,
+                             training_tokens(), plan.network.has_value()});
+  }
+  all["options"] = {options_.memory_headroom, options_.bound};
+  all["program"] = base::provenance_json({})["git_commit"];
+  return fmt::format("{:016x}", base::fnv1a(all.dump()));
+}
+
 void Search::run(const std::vector<std::uint64_t>& units, const std::function<void(UnitResult)>& done) {
   find_seeds();
   std::string failure;

@@ -55,8 +55,9 @@ class Balancer {
     for (bool improved = true; improved;) {
       improved = false;
       for (std::size_t from = 0; from < stages_; ++from) {
-        for (std::size_t to = 0; to < stages_; ++to) {
-          if (from != to && counts_[from] > (from + 1 == stages_ ? 0 : 1) && try_move(from, to)) improved = true;
+        for (std::size_t to = next_target(from, 0); to < stages_; to = next_target(from, to + 1)) {
+          if (counts_[from] <= (from + 1 == stages_ ? 0 : 1)) break;
+          if (try_move(from, to)) improved = true;
         }
       }
     }
@@ -113,31 +114,42 @@ class Balancer {
     return out;
   }
 
-  // Gives stages that are alike the same class.
+  // Gives stages that are alike the same class: by a hash of what they and their ranks hold.
   void classify() {
-    std::vector<std::vector<Id>> seen;
+    signatures_.clear();
     classes_.resize(stages_);
     for (std::size_t s = 0; s < stages_; ++s) {
-      std::vector<Id> signature = {ids_[s]};
+      std::uint64_t signature = mixed(0, static_cast<std::uint64_t>(ids_[s]));
       for (const std::size_t rank : problem_.ranks_of_stage[s]) {
-        for (const std::size_t own : problem_.stages_of_rank[rank]) signature.push_back(own == s ? -1 : ids_[own]);
-        signature.push_back(-2);
+        for (const std::size_t own : problem_.stages_of_rank[rank])
+          signature = mixed(signature, own == s ? ~std::uint64_t{0} : static_cast<std::uint64_t>(ids_[own]));
+        signature = mixed(signature, ~std::uint64_t{1});
       }
-      const auto found = std::find(seen.begin(), seen.end(), signature);
-      classes_[s] = static_cast<std::size_t>(found - seen.begin());
-      if (found == seen.end()) seen.push_back(std::move(signature));
+      const auto found = std::find(signatures_.begin(), signatures_.end(), signature);
+      classes_[s] = static_cast<std::size_t>(found - signatures_.begin());
+      if (found == signatures_.end()) signatures_.push_back(signature);
     }
-    class_count_ = seen.size();
+    class_count_ = signatures_.size();
     refused_.assign(class_count_ * class_count_, 0);
   }
 
-  bool share_a_rank(std::size_t a, std::size_t b) const {
-    for (const std::size_t rank : problem_.ranks_of_stage[a]) {
-      const std::vector<std::size_t>& own = problem_.stages_of_rank[rank];
-      if (std::find(own.begin(), own.end(), b) != own.end()) return true;
-    }
-    return false;
+  static std::uint64_t mixed(std::uint64_t hash, std::uint64_t value) {
+    hash = (hash ^ value) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 29;
   }
+
+  // The next stage from `to` on that a layer of `from` might go to and that is not known to be in vain.
+  std::size_t next_target(std::size_t from, std::size_t to) const {
+    const bool uniform = starts_[from] >= uniform_from_;
+    for (; to < stages_; ++to) {
+      if (to == from) continue;
+      if (!uniform || starts_[to] < uniform_from_) return to;
+      if (refused_[classes_[from] * class_count_ + classes_[to]] == 0 || share_a_rank(from, to)) return to;
+    }
+    return to;
+  }
+
+  bool share_a_rank(std::size_t a, std::size_t b) const { return problem_.share_a_rank[a * stages_ + b] != 0; }
 
   void set_content(std::size_t s) {
     const std::int64_t dense = contents_.dense_before(starts_[s + 1]) - contents_.dense_before(starts_[s]);
@@ -208,6 +220,7 @@ class Balancer {
   std::vector<std::int64_t> counts_, starts_;
   std::vector<Id> ids_;
   std::vector<base::Time> rank_loads_, stage_loads_;
+  std::vector<std::uint64_t> signatures_;  // [class]
   std::vector<std::size_t> classes_;
   std::size_t class_count_ = 0;
   std::vector<std::uint8_t> refused_;  // [class of from][class of to]
@@ -228,6 +241,13 @@ BalanceProblem::BalanceProblem(const schedules::Schedule& schedule)
     for (std::size_t s = 0; s < direction.size(); ++s) {
       stages_of_rank[static_cast<std::size_t>(direction[s])].push_back(s);
       ranks_of_stage[s].push_back(static_cast<std::size_t>(direction[s]));
+    }
+  }
+  const std::size_t stages = ranks_of_stage.size();
+  share_a_rank.assign(stages * stages, 0);
+  for (const std::vector<std::size_t>& own : stages_of_rank) {
+    for (const std::size_t a : own) {
+      for (const std::size_t b : own) share_a_rank[a * stages + b] = 1;
     }
   }
 }

@@ -14,7 +14,8 @@ namespace hourglass::sim {
 struct BalanceProblem {
   explicit BalanceProblem(const schedules::Schedule& schedule);
   std::vector<std::vector<std::size_t>> stages_of_rank, ranks_of_stage;
-  std::array<bool, 5> uses{};  // [schedules::Kind]
+  std::vector<std::uint8_t> share_a_rank;  // [stage x stage]
+  std::array<bool, 5> uses{};              // [schedules::Kind]
 };
 
 // Layers of each stage, balanced under several objectives; no two equal.
