@@ -60,8 +60,7 @@ WhyNot Search::answer(const std::string& question) const {
     }
   });
   if (points.empty()) return out;
-  const std::vector<SearchPoint> front = part.front_of(std::move(points));
-  const SearchPoint& best = front[part.best_of(front)];
+  const SearchPoint best = part.cheapest(std::move(points), 1).front();
   Explanation found;
   found.choice = part.space().choice(best.id);
   // Clusters are numbered anew where the question leaves only some.

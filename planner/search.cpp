@@ -13,6 +13,9 @@
 // Work is done in units: sixteen price keys of one group (space.h) under every pipeline and schedule. The keys' prices
 // and durations stay in the cache and are nobody else's; compiled schedules are shared.
 //
+// The sweep leaves contention on the NIC out. Where the plan asks for it, the cheapest few are simulated again with it, and
+// the best of these is the answer: plans that are closer to each other than contention moves them may change places.
+//
 // A plan that is both illegal for its schedule and pruned before the schedule was asked counts as pruned.
 #include "planner/search.h"
 
@@ -20,6 +23,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "planner/axes.h"
@@ -31,6 +35,7 @@ namespace hourglass::planner {
 namespace {
 
 constexpr std::uint64_t keys_per_unit = 16;
+constexpr std::size_t finalists = 8;
 
 double cost_rate(const hardware::Cluster& cluster, bool priced) {
   return priced ? cluster.price_per_gpu_hour / base::seconds_per_hour : 1.0;
@@ -278,6 +283,7 @@ Search::Search(Space space, const SearchOptions& options) : space_(std::move(spa
   for (sim::Inputs& inputs : space_.clusters) {
     priced_ = priced_ && inputs.cluster.price_per_gpu_hour > 0.0;
     inputs.plan.layers_per_stage.clear();
+    contention_ = std::exchange(inputs.plan.contention, false);
   }
   engine_ = std::make_unique<Engine>(*this);
 }
@@ -384,12 +390,46 @@ std::vector<SearchPoint> Search::front_of(std::vector<SearchPoint> points) const
   return out;
 }
 
-std::size_t Search::best_of(const std::vector<SearchPoint>& front) const {
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < front.size(); ++i) {
-    if (measures(front[i]).cost_per_token < measures(front[best]).cost_per_token) best = i;
+std::vector<SearchPoint> Search::cheapest(std::vector<SearchPoint> points, std::size_t count) const {
+  std::vector<std::tuple<double, double, std::uint64_t, SearchPoint>> order;
+  for (const SearchPoint& point : points) {
+    const Measures m = measures(point);
+    order.emplace_back(m.cost_per_token, m.peak_memory_bytes, point.id, point);
   }
-  return best;
+  count = std::min(count, order.size());
+  const auto before = [](const auto& a, const auto& b) {
+    return std::tie(std::get<0>(a), std::get<1>(a), std::get<2>(a)) <
+           std::tie(std::get<0>(b), std::get<1>(b), std::get<2>(b));
+  };
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(), before);
+  points.clear();
+  for (std::size_t i = 0; i < count; ++i) points.push_back(std::get<3>(order[i]));
+  return points;
+}
+
+sim::Inputs Search::inputs_of(const SearchChoice& choice) const {
+  sim::Inputs inputs = space_.clusters[choice.cluster];
+  inputs.plan = apply(inputs.plan, choice);
+  sim::complete_parallelism(inputs.plan, inputs.model, inputs.cluster, inputs.plan.name);
+  return inputs;
+}
+
+std::vector<SearchResult::Finalist> Search::finals(const std::vector<SearchPoint>& points) const {
+  std::vector<SearchResult::Finalist> all(points.size());
+#pragma omp parallel for schedule(dynamic, 1)
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    all[i] = {points[i], base::seconds(points[i].step)};
+    if (!contention_) continue;
+    sim::Inputs inputs = inputs_of(space_.choice(points[i].id));
+    inputs.plan.contention = true;
+    all[i].step_time_s = sim::simulate(inputs).step_time_s;
+  }
+  // Cheapest first, as the sweep's cost scales with the step.
+  const auto cost = [&](const SearchResult::Finalist& f) {
+    return measures(f.point).cost_per_token * f.step_time_s / base::seconds(f.point.step);
+  };
+  std::stable_sort(all.begin(), all.end(), [&](const auto& a, const auto& b) { return cost(a) < cost(b); });
+  return all;
 }
 
 double Search::training_tokens() const {
@@ -423,18 +463,15 @@ SearchResult Search::conclude(std::vector<UnitResult> results) const {
     }
   }
   out.training_tokens = training_tokens();
-  out.front = front_of(std::move(points));
+  out.front = front_of(points);
   if (out.front.empty()) {
     throw base::Error(fmt::format("none of {} plans can run: {} are illegal, {} need more memory, {} take too long",
                                   out.plans, out.illegal, out.too_large, out.too_slow),
                       space_.clusters.front().plan.name, "use more GPUs, less headroom or other schedules");
   }
-  out.best = best_of(out.front);
-  const SearchChoice best = space_.choice(out.front[out.best].id);
-  sim::Inputs inputs = space_.clusters[best.cluster];
-  inputs.plan = apply(inputs.plan, best);
-  sim::complete_parallelism(inputs.plan, inputs.model, inputs.cluster, inputs.plan.name);
-  out.layers_per_stage = sim::fast_step(inputs).layers_per_stage;
+  out.finalists = finals(cheapest(std::move(points), finalists));
+  const SearchChoice best = space_.choice(out.finalists.front().point.id);
+  out.layers_per_stage = sim::fast_step(inputs_of(best)).layers_per_stage;
   std::vector<Neighbour> others = neighbours_of(space_, best);
   out.neighbours.resize(others.size());
 #pragma omp parallel for schedule(dynamic, 1)

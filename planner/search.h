@@ -65,7 +65,12 @@ struct WhyNot {
 struct SearchResult {
   std::uint64_t plans = 0, illegal = 0, too_large = 0, bounded = 0, simulated = 0, too_slow = 0;
   std::vector<SearchPoint> front;       // of time, memory, GPUs and cost; fastest first: nothing else is better in all
-  std::size_t best = 0;                 // of the front: the cheapest
+  // The cheapest plans, simulated whole: with what the sweep leaves out. The first is the best.
+  struct Finalist {
+    SearchPoint point;
+    double step_time_s = 0.0;
+  };
+  std::vector<Finalist> finalists;
   std::vector<Explanation> neighbours;  // of the best, one value changed
   std::vector<WhyNot> why_not;
   std::vector<std::int64_t> layers_per_stage;  // of the best
@@ -91,6 +96,8 @@ class Search {
 
   Measures measures(const SearchPoint& point) const;
   Explanation explain(const SearchChoice& choice) const;
+  // The plan's inputs, completed. Without contention.
+  sim::Inputs inputs_of(const SearchChoice& choice) const;
   double days(const SearchPoint& point) const;  // for training_tokens()
   double training_tokens() const;
   double memory_limit_bytes(const sim::Inputs& inputs) const;
@@ -99,12 +106,14 @@ class Search {
   struct Engine;
   void find_seeds();
   std::vector<SearchPoint> front_of(std::vector<SearchPoint> points) const;
-  std::size_t best_of(const std::vector<SearchPoint>& front) const;
+  std::vector<SearchPoint> cheapest(std::vector<SearchPoint> points, std::size_t count) const;
+  std::vector<SearchResult::Finalist> finals(const std::vector<SearchPoint>& points) const;
   WhyNot answer(const std::string& question) const;
 
   Space space_;
   SearchOptions options_;
   bool priced_ = true;            // every cluster has a price
+  bool contention_ = false;       // finalists are simulated with it
   std::vector<Measures> seeds_;   // a front known beforehand, fastest first
   std::unique_ptr<Engine> engine_;
 };

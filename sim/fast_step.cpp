@@ -6,7 +6,9 @@
 // What is left for a plan is the balance of its layers, the tail, and the sweep over the program. Nothing is
 // approximated: tests compare step time and memory with simulate() on random plans.
 //
-// Limits: a plan with its own network effects (plan.network) or with dense layers behind MoE layers is simulate()'s.
+// Limits: simulate() keeps what lets something outside a block reach into it or differs between GPUs (contention on the
+// NIC, plan.network, plan.variation), gradients and parameters that move beside the pipeline, and models with dense
+// layers behind MoE layers.
 #include "sim/fast_step.h"
 
 #include <algorithm>
@@ -57,7 +59,9 @@ double buffers_without_pipeline(const Inputs& inputs) {
 }  // namespace
 
 bool fast_step_covers(const Inputs& inputs, const ContentTable& contents) {
-  return contents.ordered() && !inputs.plan.network;
+  const Plan& plan = inputs.plan;
+  return contents.ordered() && !plan.network && !plan.variation && !plan.contention && !plan.overlap_gradient_reduce &&
+         !plan.overlap_parameter_gather;
 }
 
 StepCosts::StepCosts(const Inputs& inputs, const ContentTable& contents)

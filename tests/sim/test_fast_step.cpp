@@ -49,7 +49,7 @@ bool randomise(sim::Inputs& inputs, std::mt19937_64& random) {
 }
 
 void compare(const std::string& file, int wanted) {
-  sim::Inputs inputs = sim::load_inputs(plans + file, {});
+  sim::Inputs inputs = sim::load_inputs(plans + file, {"plan.contention=false"});
   std::mt19937_64 random(7);
   int compared = 0;
   for (int tries = 0; compared < wanted && tries < 100 * wanted; ++tries) {
