@@ -386,6 +386,23 @@ class Lowering {
 
 }  // namespace
 
+base::Time message_time(const Inputs& inputs) {
+  const model::SendRecv boundary{model::boundary_bytes(layer_context(inputs)), model::Group::pipeline};
+  return base::time_from_seconds(price(inputs, boundary, {}));
+}
+
+TailTimes tail_times(const Inputs& inputs, const model::ParameterCount& parameters, int copies) {
+  const auto time_of = [&](const model::OperatorKind& op) { return base::time_from_seconds(price(inputs, op, {})); };
+  TailTimes times;
+  for (const GradientGroup& g : gradient_groups(inputs, parameters, copies)) {
+    times.reduce_scatter += time_of(model::ReduceScatter{g.parameters * gradient_bytes, g.group, g.ranks});
+    times.optimizer +=
+        time_of(model::Optimizer{g.parameters / static_cast<double>(g.ranks), optimizer_reads, optimizer_writes});
+    times.all_gather += time_of(model::AllGather{g.parameters * parameter_bytes, g.group, g.ranks});
+  }
+  return times;
+}
+
 model::ParameterCount rank_parameters(const Inputs& inputs, const schedules::Schedule& schedule,
                                       const StageLayout& layout, int rank) {
   model::ParameterCount local;
