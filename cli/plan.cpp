@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "planner/budget.h"
+#include "reports/budget.h"
 #include "reports/json.h"
 #include "reports/text.h"
 
@@ -33,7 +34,7 @@ int plan(const Invocation& invocation) {
     write_out(reports::budget_json(budget, inputs.provenance).dump(2) + "\n");
   } else {
     write_out(reports::budget_text(budget) +
-              (values.count("explain") > 0 ? reports::explain_text(inputs.profile) : ""));
+              (values.count("explain") > 0 ? reports::explain_text(inputs.profile) + reports::assumptions_text(budget) : ""));
   }
   return 0;
 }

@@ -12,6 +12,7 @@
 #include "hardware/routing.h"
 #include "model/layers.h"
 #include "model/spec.h"
+#include "sim/plan_operations.h"
 
 // The four inputs of a simulation: model x plan x cluster x profile, each a small file.
 namespace hourglass::sim {
@@ -60,6 +61,7 @@ struct Plan {
   bool overlap_weight_gradients = true;  // a full backward that runs alone computes W while its all-to-all is under way
   std::optional<PlanNetwork> network;
   std::vector<TrainingStage> stages;
+  Operations operations;  // failures, energy, prices, further runs
 
   // Micro-batches each pipeline runs in a step.
   std::int64_t micro_batches() const { return global_batch / (parallel.data * micro_batch.sequences); }
