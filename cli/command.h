@@ -24,6 +24,7 @@ int validate(const Invocation& invocation);
 int import_measurements(const Invocation& invocation);
 int collective(const Invocation& invocation);
 int topology(const Invocation& invocation);
+int sensitivity(const Invocation& invocation);
 
 struct Usage {
   std::string synopsis;  // "hourglass plan PLAN.json [options]"
