@@ -74,18 +74,19 @@ class Drawing {
   Drawing(const RangeInputs& inputs, std::vector<Source> sources) : in_(inputs), sources_(std::move(sources)) {}
 
   void run(std::vector<double>& net, std::vector<double>& gross) {
-    base::Random random(static_cast<std::uint64_t>(in_.uncertainty.seed));
+    const auto seed = static_cast<std::uint64_t>(in_.uncertainty.seed);
+    base::Random costs(seed), failures(~seed);  // apart, so that net hours do not depend on failures
     const LogFactor rate = log_factor(1.0 / in_.uncertainty.failure_factor, 1.0, in_.uncertainty.failure_factor);
     const double spares = in_.goodput.gross_gpu_hours / std::max(1e-300, in_.goodput.wall_s);
     for (std::int64_t i = 0; i < in_.uncertainty.samples; ++i) {
       double change = 0.0;
       for (const Source& source : sources_)
-        change += source.response(std::max(source.least, source.factor.at(random.normal())));
-      const double factor = std::exp(change), rate_factor = std::exp(rate.at(random.normal()));
+        change += source.response(std::max(source.least, source.factor.at(costs.normal())));
+      const double factor = std::exp(change), rate_factor = std::exp(rate.at(failures.normal()));
       net.push_back(in_.simulated_hours * factor + in_.given_hours);
       const double share = net.back() / (in_.simulated_hours + in_.given_hours);
       const double mean = in_.goodput.failures * rate_factor * share;
-      const double luck = mean > 0.0 ? poisson(random, mean) / mean : 1.0;
+      const double luck = mean > 0.0 ? poisson(failures, mean) / mean : 1.0;
       const double wall = in_.goodput.net_s * share * wall_over_net(in_.goodput_inputs, in_.goodput, rate_factor, luck);
       gross.push_back(wall * spares);
     }
