@@ -1,6 +1,6 @@
-// The share of a year's wall time that trains, by planner/goodput.cpp, under what each run published of its own cluster;
-// and the interruptions that the default rate, Llama 3's, predicts for other clusters. Nothing is fitted to either. A
-// run that reports "over 90 %" gives a lower bound, so a small positive error is what agreement looks like.
+// The share of a year's wall time that trains, by planner/goodput.cpp, under what each run published of its own
+// cluster; and the interruptions that the default rate, Llama 3's, predicts for other clusters. Nothing is fitted to
+// either. A run that reports "over 90 %" gives a lower bound, so a small positive error is what agreement looks like.
 #include "planner/published_goodput.h"
 
 #include "base/units.h"

@@ -1,7 +1,7 @@
 // What is recomputed: the bubble rates of the Zero Bubble paper (schedules alone), every kernel sample that the shipped
 // profiles were fitted to or could be (in sample; docs/calibration.md has the held-out errors), the phases and the wall
-// time of DeepSeek's published DualPipe block, its GPU-hours, and what failures cost published runs. Bounds in published/bounds.json turn a regression
-// into exit code 3. GEMMs with fewer than 64 rows are skipped and counted.
+// time of DeepSeek's published DualPipe block, its GPU-hours, and what failures cost published runs. Bounds in
+// published/bounds.json turn a regression into exit code 3. GEMMs with fewer than 64 rows are skipped and counted.
 #include "planner/validate.h"
 
 #include <fmt/format.h>

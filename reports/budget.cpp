@@ -21,49 +21,48 @@ std::string duration_text(double seconds) {
   return seconds >= 60.0 ? fmt::format("{:.1f} min", seconds / 60.0) : seconds_text(seconds);
 }
 
+constexpr const char* margin = "                         ";
+
+std::string quantiles_text(const planner::Quantiles& q) {
+  return fmt::format("p10 {}, p50 {}, p90 {} GPU-hours", grouped(q.p10), grouped(q.p50), grouped(q.p90));
+}
+
 std::string range_lines(const planner::Budget& budget) {
-  const planner::Quantiles& net = budget.total_gpu_hours;
-  std::string out = fmt::format(
-      "  range of the costs     p10 {}, p50 {}, p90 {} GPU-hours net, drawn from the errors of the costs; one deviation "
-      "of the largest:\n",
-      grouped(net.p10), grouped(net.p50), grouped(net.p90));
+  std::string out = fmt::format("  range (net)            {}, drawn from the errors of the costs\n",
+                                quantiles_text(budget.total_gpu_hours));
+  out += fmt::format("{}one deviation of the largest:", margin);
   for (std::size_t i = 0; i < std::min<std::size_t>(3, budget.sensitivities.size()); ++i) {
     const planner::Sensitivity& s = budget.sensitivities[i];
-    out += fmt::format("                         {} +{}: +{} GPU-hours\n", s.cost, percent(s.relative_error),
-                       grouped(s.gpu_hours));
+    out += fmt::format("{} {} +{}: +{}", i > 0 ? "," : "", s.cost, percent(s.relative_error), grouped(s.gpu_hours));
   }
-  return out;
+  return out + "\n";
 }
 
 std::string checkpoint_line(const planner::Goodput& g) {
-  if (!std::isfinite(g.interval_s)) return "                         no checkpoints: nothing fails\n";
+  if (!std::isfinite(g.interval_s)) return fmt::format("{}no checkpoints: nothing fails\n", margin);
   const std::string steps = g.interval_steps > 0.0 ? fmt::format(" ({:.0f} steps)", g.interval_steps) : "";
-  return fmt::format("                         a checkpoint of {:.3g} TB takes {} and is written every {}{}, {}\n",
-                     g.checkpoint_bytes / base::tera, seconds_text(g.write_s), duration_text(g.interval_s), steps,
+  return fmt::format("{}a checkpoint of {:.3g} TB takes {:.1f} s and is written every {}{}, {}\n", margin,
+                     g.checkpoint_bytes / base::tera, g.write_s, duration_text(g.interval_s), steps,
                      g.chosen_interval ? "Daly's optimum" : "as the plan says");
 }
 
 std::string goodput_lines(const planner::Budget& budget) {
   const planner::Goodput& g = budget.goodput;
-  const planner::Quantiles& gross = budget.gross_gpu_hours;
-  std::string out = fmt::format(
-      "  with failures (gross)  {} GPU-hours, {:.1f} days: {} of the time trains (p10 {}, p50 {}, p90 {})\n",
-      grouped(g.gross_gpu_hours), g.wall_s / base::seconds_per_day, percent(g.effective), grouped(gross.p10),
-      grouped(gross.p50), grouped(gross.p90));
+  std::string out = fmt::format("  with failures (gross)  {} GPU-hours, {:.1f} days, of which {} train\n",
+                                grouped(g.gross_gpu_hours), g.wall_s / base::seconds_per_day, percent(g.effective));
+  out += fmt::format("  range (gross)          {}\n", quantiles_text(budget.gross_gpu_hours));
   if (std::isfinite(g.mtbf_s)) {
-    out += fmt::format("                         {:.1f} failures expected, one in {}; each takes {} and the work since the last "
-                       "checkpoint\n",
-                       g.failures, duration_text(g.mtbf_s), duration_text(g.each_restart_s));
+    out += fmt::format("{}{:.1f} failures expected, one in {}; each costs {} and the work since the last checkpoint\n",
+                       margin, g.failures, duration_text(g.mtbf_s), duration_text(g.each_restart_s));
   }
   out += checkpoint_line(g);
   const auto share = [&](double seconds) { return percent(seconds / g.wall_s); };
   if (g.wall_s > 0.0) {
-    out += fmt::format("                         of the time: checkpoints {}, restarts {}, work lost {}, planned stops {}, "
-                       "waiting for nodes {}\n",
+    out += fmt::format("{}checkpoints {}, restarts {}, lost work {}, planned stops {}, waiting for nodes {}\n", margin,
                        share(g.checkpoint_s), share(g.restart_s), share(g.lost_work_s), share(g.planned_s),
                        share(g.waiting_s));
   }
-  return out + fmt::format("                         {} spare nodes{}, idle, in the hours above\n", g.spare_nodes,
+  return out + fmt::format("{}{} spare nodes{}, in the gross hours\n", margin, g.spare_nodes,
                            g.chosen_spares ? " (the cheapest number)" : "");
 }
 
@@ -92,8 +91,7 @@ std::string run_lines(const planner::Budget& budget) {
     table.add({run.name, std::to_string(run.count), grouped(run.gpu_hours), grouped(run.gross_gpu_hours), run.what});
   const planner::Quantiles& all = budget.programme_gpu_hours;
   return "\n" + table.text("  ", true) +
-         fmt::format("  with the plan's own run: p10 {}, p50 {}, p90 {} GPU-hours gross\n", grouped(all.p10),
-                     grouped(all.p50), grouped(all.p90));
+         fmt::format("  with the plan's own run, gross: {}\n", quantiles_text(all));
 }
 
 Json quantiles_json(const planner::Quantiles& q) { return {{"p10", q.p10}, {"p50", q.p50}, {"p90", q.p90}}; }

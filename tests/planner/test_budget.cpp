@@ -71,3 +71,52 @@ TEST_CASE("progress counts up to the announced total") {
   CHECK(calls <= announced);  // a cost without effect is moved one way only
   CHECK(calls > 0);
 }
+
+TEST_CASE("runs beside the plan's own: another plan, part of a stage again, hours given") {
+  const auto with_runs = [](const std::string& runs) {
+    return planner::make_budget(
+        reference(
+            {R"(plan.stages=[{"name":"a","tokens":6291456000000},{"name":"b","gpu_hours":100}])", "plan.runs=" + runs}),
+        nullptr);
+  };
+  const planner::Budget budget = with_runs(R"([{"name":"again","stage":"a","tokens":629145600000},
+    {"name":"part","stage":"b","share":0.5,"count":4}, {"name":"evaluation","gpu_hours":10,"count":3},
+    {"name":"other","plan":"llama-3.1-405b.json"}])");
+  REQUIRE(budget.runs.size() == 4);
+  CHECK(budget.runs[0].gpu_hours == doctest::Approx(0.1 * budget.stages[0].gpu_hours));
+  CHECK(budget.runs[1].gpu_hours == doctest::Approx(200.0));
+  CHECK(budget.runs[2].gpu_hours == doctest::Approx(30.0));
+  const planner::Budget other = planner::net_budget(
+      sim::load_inputs(std::string(HOURGLASS_SOURCE_DIR) + "/configs/plans/llama-3.1-405b.json", {}), nullptr);
+  CHECK(budget.runs[3].gpu_hours == other.gpu_hours);
+  CHECK(budget.runs[3].gross_gpu_hours == other.goodput.gross_gpu_hours);
+  double gross = budget.goodput.gross_gpu_hours;
+  for (const planner::RunBudget& run : budget.runs) {
+    CHECK(run.gross_gpu_hours > run.gpu_hours);
+    gross += run.gross_gpu_hours;
+  }
+  CHECK(budget.programme_gpu_hours.p50 / budget.gross_gpu_hours.p50 ==
+        doctest::Approx(gross / budget.goodput.gross_gpu_hours));
+  // They leave the plan's own run as it is.
+  CHECK(with_runs("[]").gpu_hours == budget.gpu_hours);
+}
+
+TEST_CASE("net hours know nothing of failures, gross hours and energy do") {
+  const planner::Budget usual = planner::net_budget(reference(), nullptr);
+  const planner::Budget safe = planner::net_budget(reference({"plan.reliability.failures_per_gpu_day=0"}), nullptr);
+  CHECK(usual.gpu_hours == safe.gpu_hours);
+  CHECK(safe.goodput.gross_gpu_hours == doctest::Approx(safe.gpu_hours));
+  CHECK(usual.goodput.gross_gpu_hours > usual.gpu_hours);
+  // 1 GPU-hour at 1275 W and PUE 1.3.
+  CHECK(safe.net_energy() == doctest::Approx(safe.gpu_hours * 3600.0 * 1275.0 * 1.3));
+  CHECK(usual.gross_energy() / usual.net_energy() == doctest::Approx(usual.goodput.gross_gpu_hours / usual.gpu_hours));
+}
+
+TEST_CASE("figures that the plan states are said to be the plan's, the others name their source") {
+  const planner::Budget budget = planner::net_budget(reference({"plan.reliability.restart_min=7"}), nullptr);
+  for (const sim::Assumption& each : budget.assumptions) {
+    CHECK_FALSE(each.source.empty());
+    CHECK((each.source == "the plan") == (each.key == "reliability.restart_min"));
+    if (each.key == "reliability.restart_min") CHECK(each.value == doctest::Approx(7.0));
+  }
+}

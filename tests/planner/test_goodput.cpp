@@ -59,8 +59,7 @@ TEST_CASE("Daly's interval is where the exact wall time is least, Young's close 
       CHECK(daly_slowdown(planner::daly_interval(write, mtbf), write, mtbf, 600.0) ==
             doctest::Approx(least).epsilon(1e-4));
       CHECK(planner::young_interval(write, mtbf) > planner::daly_interval(write, mtbf));
-      if (write < 0.001 * mtbf)
-        CHECK(planner::young_interval(write, mtbf) == doctest::Approx(best).epsilon(0.05));
+      if (write < 0.001 * mtbf) CHECK(planner::young_interval(write, mtbf) == doctest::Approx(best).epsilon(0.05));
     }
   }
 }
@@ -153,7 +152,8 @@ TEST_CASE("where nothing fails nothing is written, unless the plan asks for it")
 TEST_CASE("the chosen number of spares costs fewest GPU-hours") {
   const planner::Goodput chosen = planner::goodput(llama());
   CHECK(chosen.spare_nodes > 0);
-  for (const std::int64_t other : {chosen.spare_nodes - 1, chosen.spare_nodes + 1, std::int64_t{0}, std::int64_t{100}}) {
+  for (const std::int64_t other :
+       {chosen.spare_nodes - 1, chosen.spare_nodes + 1, std::int64_t{0}, std::int64_t{100}}) {
     planner::GoodputInputs in = llama();
     in.reliability.spare_nodes = other;
     if (planner::waiting_for_nodes(1.0, other) > 0.999) continue;

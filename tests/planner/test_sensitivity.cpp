@@ -35,7 +35,8 @@ TEST_CASE("a lever is the plan with --set") {
   CHECK(nic.up.time == doctest::Approx(planner::net_budget(reference({"cluster.nic_GBps=55"}), nullptr).gpu_hours));
   CHECK(nic.elasticity() == doctest::Approx(std::log(nic.up.time / nic.down.time) / std::log(55.0 / 45.0)));
   const planner::Lever& sms = lever(tornado, "SMs for communication");
-  CHECK(sms.up.time == doctest::Approx(planner::net_budget(reference({"plan.communication_sms=22"}), nullptr).gpu_hours));
+  CHECK(sms.up.time ==
+        doctest::Approx(planner::net_budget(reference({"plan.communication_sms=22"}), nullptr).gpu_hours));
 }
 
 TEST_CASE("better hardware never slows the run, worse balance never speeds it up; the largest effect comes first") {
@@ -63,11 +64,13 @@ TEST_CASE("without stages the levers move one step; what a model does not use is
 
 TEST_CASE("the fewest GPUs: in time, while the next smaller legal number is not") {
   const std::vector<std::string> large = {"cluster.gpus=16384"};
-  const double days = planner::net_budget(reference({"cluster.gpus=16384", "plan.gpus=4096"}), nullptr).goodput.wall_s / 86400.0;
+  const double days =
+      planner::net_budget(reference({"cluster.gpus=16384", "plan.gpus=4096"}), nullptr).goodput.wall_s / 86400.0;
   const planner::GpuSolution exact = planner::solve_gpus(reference(large), days * 1.0001);
   CHECK(exact.gpus == 4096);
   CHECK(planner::solve_gpus(reference(large), days * 0.9999).gpus > 4096);
-  const auto smaller = std::find_if(exact.simulated.begin(), exact.simulated.end(), [](const auto& e) { return e.gpus == 3072; });
+  const auto smaller =
+      std::find_if(exact.simulated.begin(), exact.simulated.end(), [](const auto& e) { return e.gpus == 3072; });
   REQUIRE(smaller != exact.simulated.end());
   CHECK_FALSE(smaller->in_time);
   std::int64_t last = 0;
@@ -89,7 +92,8 @@ TEST_CASE("days fall as GPUs are added, and more days never need more GPUs") {
 
 TEST_CASE("what no number of GPUs can do is an error that says how close it comes") {
   CHECK_THROWS_WITH_AS(planner::solve_gpus(reference(), 0.01), doctest::Contains("even 2048 GPUs take"), base::Error);
-  CHECK_THROWS_AS(planner::solve_gpus(sim::load_inputs(plans + "deepseek-v3.json", {"plan.stages=[]"}), 60.0), base::Error);
+  CHECK_THROWS_AS(planner::solve_gpus(sim::load_inputs(plans + "deepseek-v3.json", {"plan.stages=[]"}), 60.0),
+                  base::Error);
 }
 
 TEST_CASE("clusters side by side: each with its own profile, as if the plan named it") {
