@@ -27,6 +27,7 @@ int topology(const Invocation& invocation);
 int bench(const Invocation& invocation);
 int numerics(const Invocation& invocation);
 int run(const Invocation& invocation);
+int sensitivity(const Invocation& invocation);
 
 struct Usage {
   std::string synopsis;  // "hourglass plan PLAN.json [options]"

@@ -3,10 +3,12 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/costs.h"
+#include "planner/clusters.h"
 #include "planner/comparison.h"
 #include "planner/sweep.h"
 #include "reports/csv.h"
 #include "reports/json.h"
+#include "reports/solve.h"
 #include "reports/text.h"
 #include "schedules/svg.h"
 
@@ -75,6 +77,21 @@ void check_exclusive(const po::variables_map& values) {
   }
 }
 
+int compare_clusters(const po::variables_map& values, const Invocation& invocation) {
+  for (const char* name : {"ranks", "micro-batches", "costs", "schedules", "chunks", "memory-cap", "sweep"}) {
+    if (values.count(name) > 0)
+      throw base::UsageError("is for comparing schedules, not clusters", std::string("--") + name, "leave one out");
+  }
+  const std::string format = format_of(values, {"text", "json"});
+  const std::vector<std::string> names = split(values["clusters"].as<std::string>(), ',');
+  if (names.empty()) throw base::UsageError("the list is empty", "--clusters", "name some, e.g. h800,h100");
+  planner::ClusterComparison comparison =
+      planner::compare_clusters(required(values, "plan", "PLAN.json"), names, overrides(values));
+  comparison.provenance.argv = invocation.argv;
+  write_out(format == "json" ? reports::clusters_json(comparison).dump(2) + "\n" : reports::clusters_text(comparison));
+  return 0;
+}
+
 }  // namespace
 
 int compare(const Invocation& invocation) {
@@ -90,6 +107,8 @@ int compare(const Invocation& invocation) {
       "leave out what holds more: micro-batches, or with a plan GiB a GPU")(
       "sweep", po::value<std::string>()->value_name("RANGE"),
       "micro_batches=FIRST:LAST[:STEP] or pipeline_ranks=..., as csv (default) or json");
+  options.add_options()("clusters", po::value<std::string>()->value_name("A,B"),
+                        "with a plan: the same plan on several clusters, each with its own profile");
   add_format(options, "text (default), json, csv or svg");
   add_overrides(options);
   po::variables_map values;
@@ -97,6 +116,7 @@ int compare(const Invocation& invocation) {
                        "Pipeline schedules side by side, on a plan or on abstract costs.",
                        {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
+  if (values.count("clusters") > 0) return compare_clusters(values, invocation);
   const bool sweeping = values.count("sweep") > 0;
   const std::vector<std::string> formats =
       sweeping ? std::vector<std::string>{"csv", "json"} : std::vector<std::string>{"text", "json", "csv", "svg"};

@@ -24,6 +24,7 @@ constexpr Command commands[] = {
     {"simulate", cli::simulate, "one training step: where each rank's time and memory go"},
     {"compare", cli::compare, "pipeline schedules side by side, on a plan or on abstract costs"},
     {"search", cli::search, "every legal parallel layout of a plan: the fastest that fits, and why not its neighbours"},
+    {"sensitivity", cli::sensitivity, "what links, chips and balance are worth: each moved by 10 %, largest effect first"},
     {"schedule", cli::schedule, "print a pipeline schedule, or check a foreign one"},
     {"run", cli::run, "execute a schedule for real on a small model, and compare it with its prediction"},
     {"model", cli::model, "parameters, FLOPs and KV cache of a Hugging Face config.json"},
@@ -42,7 +43,7 @@ std::string help() {
   std::string text =
       "Hourglass counts the GPU-hours of a training run before the GPUs are bought.\n\nusage: hourglass COMMAND "
       "[options]\n\n";
-  for (const Command& command : commands) text += fmt::format("  {:<10} {}\n", command.name, command.summary);
+  for (const Command& command : commands) text += fmt::format("  {:<11} {}\n", command.name, command.summary);
   return text + "\n'hourglass COMMAND --help' tells more; start with: hourglass plan configs/plans/deepseek-v3.json\n";
 }
 
