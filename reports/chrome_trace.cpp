@@ -32,7 +32,7 @@ std::string chrome_trace(const sim::Inputs& inputs, const sim::Result& result, c
         rank == 0 ? "" : ",", rank, rank);
     fmt::format_to(to, ",\n{{\"ph\":\"M\",\"name\":\"process_sort_index\",\"pid\":{},\"args\":{{\"sort_index\":{}}}}}",
                    rank, rank);
-    for (int lane = 0; lane < sim::lanes; ++lane) {
+    for (int lane = 0; lane < sim::lane_count; ++lane) {
       fmt::format_to(to,
                      ",\n{{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":{},\"tid\":{},\"args\":{{\"name\":\"{}\"}}}}",
                      rank, lane, lane_names[lane]);

@@ -197,6 +197,12 @@ Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>&
   inputs.profile = hardware::read_profile(load(inputs.plan.profile_file, "profile"), inputs.plan.profile_file);
   inputs.provenance.profile = inputs.profile.name;
   complete_parallelism(inputs.plan, inputs.model, inputs.cluster, plan_path);
+  if (inputs.plan.variation && !inputs.plan.variation->expert_loads.empty() &&
+      static_cast<std::int64_t>(inputs.plan.variation->expert_loads.size()) != inputs.model.moe.routed_experts) {
+    throw Error(fmt::format("gives {} loads, the model has {} routed experts",
+                            inputs.plan.variation->expert_loads.size(), inputs.model.moe.routed_experts),
+                plan_path + " /variation/expert_loads", "give one load an expert");
+  }
   if (inputs.plan.mtp && inputs.model.mtp_modules == 0) {
     throw Error("mtp is true, but the model has no multi-token prediction module", plan_path, "set it to false");
   }

@@ -12,7 +12,7 @@
 namespace hourglass::sim {
 
 enum class Lane : std::uint8_t { schedule, compute, communication, point_to_point, gradients, host };
-inline constexpr int lanes = 6;
+inline constexpr int lane_count = 6;
 
 struct Span {
   int rank = 0;

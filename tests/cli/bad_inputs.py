@@ -34,7 +34,7 @@ def check(what, arguments, code, *words, edit=None):
     count += 1
     folder = workspace()
     paths = {"PLAN": folder / "plans/deepseek-v3.json", "CLUSTER": folder / "clusters/h800.json",
-             "PROFILE": folder / "profiles/h800.json", "MODEL": folder / "models/deepseek-v3.json", "FOLDER": folder}
+             "PROFILE": folder / "profiles/h800.json", "MODEL": folder / "models/deepseek-v3.json", "FOLDER": folder, "ORDER": folder / "order.json"}
     if edit:
         edit(paths)
     command = [program] + [str(paths.get(word, word)) for word in arguments]
@@ -274,6 +274,39 @@ check("an empty sum", ["numerics", "--k", "0"], 2, "--k")
 check("too many bits", ["numerics", "--bits", "64"], 2, "--bits")
 check("too many results", ["numerics", "--outputs", "4096"], 2, "--outputs")
 check("numerics without FP8", ["numerics", "--profile", "PROFILE"], 1, "FP8", edit=remove("PROFILE", "gemm_fp8"))
+
+# What makes GPUs differ, and orders of an overlapped pair.
+def order(*steps):
+    return lambda paths: paths["ORDER"].write_text(json.dumps({"name": "mine", "order": list(steps)}))
+
+
+sound = ["combine(B)", "attention(F)", "dispatch(F)", "mlp(B)", "dispatch(B)", "mlp(W)", "mlp(F)", "attention(B)",
+         "attention(W)", "combine(F)"]
+check("slow GPU that is not there", ["simulate", "PLAN"], 1, "/variation/slow_gpus/0/gpu",
+      edit=change("PLAN", variation={"slow_gpus": [{"gpu": 2048, "factor": 2}]}))
+check("GPU faster than priced", ["simulate", "PLAN"], 1, "/variation/slow_gpus/0/factor",
+      edit=change("PLAN", variation={"slow_gpus": [{"gpu": 1, "factor": 0.5}]}))
+check("NIC that is never up", ["simulate", "PLAN"], 1, "never be up",
+      edit=change("PLAN", variation={"flapping_nics": [{"gpu": 1, "every_s": 1, "down_s": 1}]}))
+check("loads of too few experts", ["simulate", "PLAN"], 1, "256 routed experts",
+      edit=change("PLAN", variation={"expert_loads": [1, 2, 3]}))
+check("unknown variation", ["simulate", "PLAN"], 1, "slow_gpu", edit=change("PLAN", variation={"slow_gpu": []}))
+check("folding GPUs that differ", ["simulate", "PLAN", "--fold", "on"], 1, "GPU 3 is slow",
+      edit=change("PLAN", variation={"slow_gpus": [{"gpu": 3, "factor": 2}]}))
+check("unknown folding", ["simulate", "PLAN", "--fold", "maybe"], 2, "'maybe'")
+check("more GPUs than memory", ["simulate", "PLAN", "--fold", "off", "--set", "plan.gpus=1000000", "--set",
+                                "plan.pipeline_parallel=64", "--set", "plan.expert_parallel=1", "--set",
+                                "cluster.gpus=1000000", "--set", "plan.global_batch=2000000", "--set",
+                                "plan.schedule=1f1b"], 1, "GiB of memory")
+check("order that does not exist", ["simulate", "PLAN", "--overlap-order", "ORDER"], 1, "order.json")
+check("order with an unknown step", ["simulate", "PLAN", "--overlap-order", "ORDER"], 1, "'mlp(X)'",
+      edit=order("mlp(X)"))
+check("order without a step", ["simulate", "PLAN", "--overlap-order", "ORDER"], 1, "stands 0 times",
+      edit=order(*sound[:-1]))
+check("order against the data", ["simulate", "PLAN", "--overlap-order", "ORDER"], 1, "stands before",
+      edit=order(sound[2], *sound[:2], *sound[3:]))
+check("tuning a schedule without pairs", ["simulate", "PLAN", "--tune-overlap", "--set", "plan.schedule=1f1b"], 1,
+      "no overlapped pairs")
 
 print(f"{count} kinds of bad input, {faults} faults")
 sys.exit(1 if faults else 0)
