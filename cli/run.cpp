@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -34,10 +33,10 @@ struct RunOptions {
   std::uint64_t seed = 1;
 };
 
-bool names_a_file(const std::string& name) {
-  const std::vector<std::string> known = schedules::names();
-  return std::find(known.begin(), known.end(), name) == known.end() && std::filesystem::is_regular_file(name);
-}
+enum class Times : std::uint8_t { none, measured, compared };
+
+// A path, even if nothing is there, so that the error is about the file.
+bool names_a_file(const std::string& name) { return name.find_first_of("./") != std::string::npos; }
 
 schedules::Schedule schedule_of(const std::string& name, const po::variables_map& values, const RunOptions& options) {
   if (!names_a_file(name)) {
@@ -131,17 +130,16 @@ sim::StepRecord record_of(const schedules::Schedule& schedule, const kernels::Ti
   };
   for (int rank = 0; rank < schedule.ranks; ++rank) {
     const auto r = static_cast<std::size_t>(rank);
-    double free_s = 0.0;
     for (std::size_t i = 0; i < schedule.actions[r].size(); ++i) {
       const schedules::Action& action = schedule.actions[r][i];
       const kernels::ActionTime& time = timeline.actions[r][i];
       const std::string name = schedules::letters(action, true);
       const char* kind = kinds[static_cast<std::size_t>(action.kind)];
       span(rank, sim::Lane::schedule, time.start_s, time.end_s, name, kind, action.stage, action.micro_batch);
-      if (time.start_s > free_s)
-        span(rank, sim::Lane::point_to_point, free_s, time.start_s, "wait for " + name, "receive", action.stage,
+      if (time.start_s - time.free_s > base::micro) {
+        span(rank, sim::Lane::point_to_point, time.free_s, time.start_s, "wait for " + name, "receive", action.stage,
              action.micro_batch);
-      free_s = time.end_s;
+      }
     }
     static constexpr const char* letters[] = {"F", "B", "W"};
     for (const kernels::Piece& piece : timeline.pieces[r]) {
@@ -200,7 +198,7 @@ std::vector<kernels::Timeline> compare_with_prediction(const kernels::PipelineMo
 }
 
 reports::RunReport execute(const schedules::Schedule& schedule, const kernels::ModelShape& shape,
-                           const RunOptions& options, bool compared, kernels::Timeline& timeline) {
+                           const RunOptions& options, Times times, kernels::Timeline& timeline) {
   auto model = kernels::PipelineModel<Scalar>::make(shape, options.seed);
   const auto batch = kernels::random_batch(shape, schedule.micro_batches, options.seed + 1);
   kernels::Executor<Scalar> executor(model, schedule, batch);
@@ -224,7 +222,8 @@ reports::RunReport execute(const schedules::Schedule& schedule, const kernels::M
   report.largest_difference = difference.largest, report.largest_of_tolerance = difference.largest_of_tolerance;
   report.worst_tensor = difference.worst;
   timeline = std::move(step.timeline);
-  if (compared) timeline = compare_with_prediction(model, schedule, executor, options, report).front();
+  if (times == Times::measured) timeline = executor.run().timeline;  // the first step has made its memory
+  if (times == Times::compared) timeline = compare_with_prediction(model, schedule, executor, options, report).front();
   report.makespan_s = timeline.makespan_s;
   fill_ranks(schedule, timeline, report);
   return report;
@@ -259,8 +258,9 @@ void add_run_options(po::options_description& options, RunOptions& chosen) {
       "longest path over these costs is the prediction; printed by action and stage beside what was executed")(
       "runs", po::value(&chosen.runs)->value_name("N"),
       "with --compare: steps executed, of which the median counts "
-      "(default 5)")("trace", po::value<std::string>()->value_name("FILE"),
-                     "write what ran when, for ui.perfetto.dev: trace.json, or trace.json.gz")(
+      "(default 5)")(
+      "trace", po::value<std::string>()->value_name("FILE"),
+      "write what ran when (with --compare, in the median run), for ui.perfetto.dev: trace.json, or trace.json.gz")(
       "unchecked", "run a schedule that is not valid; a deadlock is found when it happens");
 }
 
@@ -276,7 +276,7 @@ int run(const Invocation& invocation) {
       "hourglass run SCHEDULE --ranks P --micro-batches M [options]\n       hourglass run FILE [options]",
       "Executes a pipeline schedule for real, on a small DeepSeek-style model on this machine, and checks loss and\n"
       "gradients against the sequential run. An F&B pair runs its forward, then its backward, on its rank's thread.\n"
-      "SCHEDULE is a name (hourglass schedule --list), FILE a schedule as json or csv.",
+      "SCHEDULE is a name (hourglass schedule --list), FILE a schedule as json or csv, ours or PyTorch's.",
       {"schedule"}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = format_of(values, {"text", "json"});
@@ -296,9 +296,11 @@ int run(const Invocation& invocation) {
   if (values.count("unchecked") == 0) schedules::validate(schedule);
   const kernels::ModelShape shape = model_of(values, chosen, schedule.stages);
   check(schedule, shape, chosen);
+  const bool timed = values.count("trace") > 0 || format == "json";
+  const Times times = values.count("compare") > 0 ? Times::compared : timed ? Times::measured : Times::none;
   kernels::keep_freed_memory();
   kernels::Timeline timeline;
-  const reports::RunReport report = execute(schedule, shape, chosen, values.count("compare") > 0, timeline);
+  const reports::RunReport report = execute(schedule, shape, chosen, times, timeline);
   if (values.count("trace") > 0) write_trace(values["trace"].as<std::string>(), schedule, timeline, provenance);
   write_out(format == "json" ? reports::run_json(report, provenance).dump(2) + "\n" : reports::run_text(report));
   return report.loss == report.sequential_loss && report.largest_of_tolerance <= 1.0 ? 0 : 1;

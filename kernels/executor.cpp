@@ -1,3 +1,6 @@
+// A rank takes its actions one by one: wait for the inputs, compute, send. Nothing is shared between ranks but the
+// exchange and constant weights' shapes; each stage's copy belongs to one rank. Memory that a micro-batch has saved is
+// handed to the next one at the same stage when its W is done, so that a step allocates as much as its peak needs.
 #include "kernels/executor.h"
 
 #include <fmt/format.h>
@@ -78,15 +81,18 @@ class Executor<T>::Rank {
     }
     const int last = schedule_.stages - 1;
     Tensor<T> x, dy, y, dx;
+    ActionTime time;
+    time.free_s = seconds();
     if (forward.stage > 0) x = receive(action, {false, forward.stage, forward.micro_batch}, forward.stage - 1);
     if (backward.stage >= 0 && backward.stage < last)
       dy = receive(action, {true, backward.stage, backward.micro_batch}, backward.stage + 1);
-    ActionTime time{seconds(), 0.0, thread_seconds()};
+    time.start_s = seconds();
+    time.cpu_s = -thread_seconds();
     if (forward.stage >= 0) run_forward(action, forward, std::move(x), y);
     if (backward.stage >= 0) run_backward(action, backward, std::move(dy), dx);
     if (weight.stage >= 0) run_weight(action, weight);
     time.end_s = seconds();
-    time.cpu_s = thread_seconds() - time.cpu_s;
+    time.cpu_s += thread_seconds();
     times.push_back(time);
     if (forward.stage >= 0 && forward.stage < last) send({false, forward.stage + 1, forward.micro_batch}, std::move(y));
     if (backward.stage > 0) send({true, backward.stage - 1, backward.micro_batch}, std::move(dx));
@@ -207,6 +213,14 @@ ExecutedStep<T> Executor<T>::run() {
   Exchange<T> exchange(schedule_.ranks);
   std::vector<Rank> ranks;
   for (int r = 0; r < schedule_.ranks; ++r) ranks.emplace_back(*this, r, exchange, step.losses);
+  run_ranks(ranks, exchange);
+  collect(ranks, step);
+  return step;
+}
+
+// Lets all ranks go at the same moment. The first fault of a rank stops the others and is thrown when all have ended.
+template <class T>
+void Executor<T>::run_ranks(std::vector<Rank>& ranks, Exchange<T>& exchange) const {
   std::mutex failure_mutex;
   std::exception_ptr failure;
   std::latch ready(schedule_.ranks + 1);
@@ -232,8 +246,6 @@ ExecutedStep<T> Executor<T>::run() {
   for (std::thread& thread : threads) thread.join();
   if (failure) std::rethrow_exception(failure);
   if (!exchange.deadlock().empty()) throw base::Error("the ranks deadlock: " + exchange.deadlock());
-  collect(ranks, step);
-  return step;
 }
 
 template <class T>

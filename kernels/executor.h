@@ -13,6 +13,7 @@ namespace hourglass::kernels {
 
 // When things happened, in seconds since the ranks were let go together.
 struct ActionTime {
+  double free_s = 0.0;  // the rank had nothing else to do from here on
   double start_s = 0.0,
          end_s = 0.0;  // its inputs were there and the rank was free; its outputs were sent after the end
   double cpu_s = 0.0;  // of the thread: less than end - start if the rank lost its core
@@ -56,6 +57,7 @@ class Executor {
  private:
   struct Copy;  // of a stage
   class Rank;
+  void run_ranks(std::vector<Rank>& ranks, Exchange<T>& exchange) const;
   void collect(std::vector<Rank>& ranks, ExecutedStep<T>& step) const;
 
   const PipelineModel<T>& model_;

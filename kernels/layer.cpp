@@ -1,3 +1,5 @@
+// Blocks are chosen when a model is made and stand side by side in variants, with their weights and what they save in
+// variants beside them; std::visit picks all three by the block's type.
 #include "kernels/layer.h"
 
 #include <algorithm>

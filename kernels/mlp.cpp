@@ -1,3 +1,6 @@
+// The gradient of a mixture of experts: what a token's experts return is weighted and summed, so that the gradient goes
+// to the experts' rows and to the weights; the weights' gradient goes on through the router to x. All three ways into x
+// (rows, router, shared expert) are added. Which experts were chosen has no gradient.
 #include "kernels/mlp.h"
 
 #include "kernels/elementwise.h"

@@ -1,3 +1,5 @@
+// The first and the last stage both hold the embedding if there is an MTP module, made from the same seed, as
+// Megatron-LM has it; its two gradients are summed at the end of a step (reduce_embeddings).
 #include "kernels/pipeline_model.h"
 
 #include <fmt/format.h>

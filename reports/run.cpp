@@ -53,7 +53,7 @@ std::string run_text(const RunReport& report) {
   text += fmt::format("model: {} parameters, {} attention, layers a stage {}{}\n\n", shortened(report.parameters),
                       report.attention, fmt::join(report.layers_per_stage, " "),
                       report.mtp ? ", MTP module on the last" : "");
-  text += fmt::format("  loss       {:.3f}, {}\n", report.loss,
+  text += fmt::format("  loss       {:.2f}, {}\n", report.loss,
                       report.loss == report.sequential_loss ? "bit for bit that of the sequential run"
                                                             : "not that of the sequential run");
   text += fmt::format("  gradients  {} tensors, {}\n\n", report.tensors,

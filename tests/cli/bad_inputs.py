@@ -168,6 +168,21 @@ check("search under an unknown schedule", ["search", "PLAN", "--schedules", "dua
 check("headroom of everything", ["search", "PLAN", "--memory-headroom", "1"], 2, "--memory-headroom")
 check("a batch of no number", ["search", "PLAN", "--global-batch", "many"], 2, "many")
 
+check("a run without a schedule", ["run"], 2, "SCHEDULE")
+check("a run of an unknown schedule", ["run", "dualpip"] + shape, 1, "did you mean 'dualpipe'")
+check("a run without a shape", ["run", "1f1b", "--ranks", "2"], 2, "--micro-batches")
+check("a run of a file with a shape", ["run", str(root / "tests/cli/data/dualpipev.csv"), "--ranks", "2"], 2, "--ranks")
+check("a run of an absent file", ["run", "FOLDER/nowhere.csv"], 1, "nowhere.csv")
+check("a run on an unknown backend", ["run", "1f1b", "--ranks", "2", "--micro-batches", "2", "--backend", "tpu"], 2, "tpu")
+check("a run of an unknown attention", ["run", "1f1b", "--ranks", "2", "--micro-batches", "2", "--attention", "mha"], 2, "mla")
+check("layers for other stages", ["run", "1f1b", "--ranks", "2", "--micro-batches", "2", "--layers", "1,2,3"], 2, "3 numbers for 2 stages")
+check("layers that are no numbers", ["run", "1f1b", "--ranks", "2", "--micro-batches", "2", "--layers", "1,two"], 2, "two")
+check("a run too large for this machine", ["run", "1f1b", "--ranks", "1000", "--micro-batches", "2"], 1, "1000 ranks")
+check("a sequence of nothing", ["run", "1f1b", "--ranks", "2", "--micro-batches", "2", "--sequence-length", "0"], 2, "0")
+check("a run of an order that deadlocks", ["run", str(root / "tests/cli/data/deadlock.csv")], 1, "rank 0 waits")
+check("a deadlock found while running", ["run", str(root / "tests/cli/data/deadlock.csv"), "--unchecked"], 1, "rank 0 waits at BW0@0", "rank 1 waits at F1@1")
+check("a trace of a run that cannot be written", ["run", "1f1b", "--ranks", "1", "--micro-batches", "1", "--trace", "/nowhere/t.json"], 1, "/nowhere/t.json")
+
 # Files.
 check("absent file", ["plan", "FOLDER/nowhere.json"], 1, "nowhere.json")
 check("a folder", ["plan", "FOLDER"], 1, "folder")

@@ -221,7 +221,7 @@ TEST_CASE("a comparison of runs: medians by kind and stage, and the replay of th
     for (std::size_t r = 0; r < 2; ++r) {
       run.actions.emplace_back();
       for (std::size_t i = 0; i < ideal.start_s[r].size(); ++i)
-        run.actions[r].push_back({ideal.start_s[r][i], ideal.end_s[r][i], 0.5});
+        run.actions[r].push_back({0.0, ideal.start_s[r][i], ideal.end_s[r][i], 0.5});
     }
     runs.push_back(run);
   }
