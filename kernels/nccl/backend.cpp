@@ -217,8 +217,7 @@ class NcclBackend : public Backend {
   std::string name() const override { return "nccl"; }
   DeviceDescription device() override {
     DeviceDescription d{facts_.name, facts_.facts, "kernel", facts_.sms};
-    d.facts["nccl"] = nccl::nccl_version();
-    d.facts["ranks"] = fmt::format("{} on {} nodes", world_.size, world_.nodes());
+    d.facts["nccl"] = fmt::format("{}, {} ranks on {} nodes", nccl::nccl_version(), world_.size, world_.nodes());
     return d;
   }
   BenchCase complete(const BenchCase& given) const override {
