@@ -100,6 +100,7 @@ DeviceFacts device_facts(const char* who) {
              {"driver", driver_version()},
              {"cuda", fmt::format("runtime {}, driver up to {}, compute capability {}.{}", version_text(runtime),
                                   version_text(driver), d.major, d.minor)}};
+  if (d.facts["driver"].empty()) d.facts.erase("driver");
   return d;
 }
 
