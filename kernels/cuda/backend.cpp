@@ -87,8 +87,7 @@ class CudaBackend : public Backend {
     DeviceDescription d{bench_.facts.name, bench_.facts.facts, "kernel", bench_.facts.sms};
     if (clock_hz_ == 0.0) clock_hz_ = cuda::measured_clock_hz(bench_.stream.get());
     d.facts["clock_MHz"] = fmt::format("{:.0f}", clock_hz_ * 1e-6);
-    d.facts["libraries"] = fmt::format("cuBLASLt {}", cuda::cublas().lt_version());
-    d.facts["attention"] = "own, mma.sync";
+    d.facts["libraries"] = fmt::format("cuBLASLt {}; attention of our own on mma.sync", cuda::cublas().lt_version());
     return d;
   }
   std::string unsupported(const BenchCase& c) const override {

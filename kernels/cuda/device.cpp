@@ -93,15 +93,14 @@ DeviceFacts device_facts(const char* who) {
   d.major = properties.major, d.minor = properties.minor;
   d.memory_bytes = properties.totalGlobalMem;
   d.cache_bytes = static_cast<std::size_t>(properties.l2CacheSize);
-  d.facts = {{"full_name", properties.name},
-             {"compute_capability", fmt::format("{}.{}", d.major, d.minor)},
-             {"sms", std::to_string(d.sms)},
-             {"memory", fmt::format("{} MiB", d.memory_bytes >> 20)},
-             {"l2", fmt::format("{} MiB", d.cache_bytes >> 20)},
-             {"ecc", properties.ECCEnabled != 0 ? "on" : "off"},
+  // The keys are those that hardware/samples.h reads back.
+  d.facts = {{"sms", std::to_string(d.sms)},
+             {"memory", fmt::format("{}: {} MiB, L2 {} MiB, ECC {}", properties.name, d.memory_bytes >> 20,
+                                    d.cache_bytes >> 20, properties.ECCEnabled != 0 ? "on" : "off")},
              {"driver", driver_version()},
-             {"cuda", fmt::format("runtime {}, driver up to {}", version_text(runtime), version_text(driver))},
-             {"data_sheet_clock_MHz", std::to_string(attribute(cudaDevAttrClockRate) / 1000)}};
+             {"cuda", fmt::format("runtime {}, driver up to {}, compute capability {}.{}", version_text(runtime),
+                                  version_text(driver), d.major, d.minor)}};
+  if (d.facts["driver"].empty()) d.facts.erase("driver");
   return d;
 }
 

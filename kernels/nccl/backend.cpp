@@ -36,6 +36,7 @@ Bf16 bf16_of(int value) {
 }  // up to 256: exact
 
 struct Shared {
+  explicit Shared(const World& world) : communicator(world) {}
   Communicator communicator;
   cuda::OwnStream stream;
   DeviceArray<float> token{std::vector<float>{0.0f}};
@@ -212,13 +213,11 @@ class ExchangeCase : public MessageCase {
 
 class NcclBackend : public Backend {
  public:
-  explicit NcclBackend(const World& world)
-      : world_(world), facts_(prepare_device(world)), shared_{Communicator(world), {}} {}
+  explicit NcclBackend(const World& world) : world_(world), facts_(prepare_device(world)), shared_(world) {}
   std::string name() const override { return "nccl"; }
   DeviceDescription device() override {
     DeviceDescription d{facts_.name, facts_.facts, "kernel", facts_.sms};
-    d.facts["nccl"] = nccl::nccl_version();
-    d.facts["ranks"] = fmt::format("{} on {} nodes", world_.size, world_.nodes());
+    d.facts["nccl"] = fmt::format("{}, {} ranks on {} nodes", nccl::nccl_version(), world_.size, world_.nodes());
     return d;
   }
   BenchCase complete(const BenchCase& given) const override {

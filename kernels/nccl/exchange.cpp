@@ -78,9 +78,9 @@ Sums sums_of(const Hop& hop, Index origins) {
 }  // namespace
 
 Index Hop::received_rows() const {
-  Index rows = 0;
-  for (const Index count : received) rows += count;
-  return rows;
+  Index sum = 0;
+  for (const Index count : received) sum += count;
+  return sum;
 }
 
 Exchange plan_exchange(const World& w, const Choices& choices) {

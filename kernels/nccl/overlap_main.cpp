@@ -34,29 +34,40 @@ void write(const std::string& path, const hardware::SampleSet& set) {
   if (!file) throw base::Error("cannot be written", path);
 }
 
-int run(int argc, char** argv) {
+struct Arguments {
   nccl::OverlapShape shape;
   std::string output;
+  bool help = false;
+};
+
+Arguments parse(int argc, char** argv) {
+  Arguments a;
   po::options_description options(
-      "hourglass_overlap: a GEMM beside an all-to-all, by the SMs of the latter\nmpirun -n 8 hourglass_overlap -o "
-      "overlap.json");
-  options.add_options()("help,h", "this text")("m", po::value(&shape.m), "rows (4096)")(
-      "n", po::value(&shape.n), "columns (4096)")("k", po::value(&shape.k), "inner dimension (7168)")(
-      "bytes", po::value(&shape.bytes), "of a rank's all-to-all (67108864)")(
-      "sms", po::value(&shape.sms)->multitoken(), "of the communication, several (4 8 12 16 20 24 32)")(
-      "runs", po::value(&shape.runs), "GEMMs a point (20)")("output,o", po::value(&output),
-                                                            "write the samples, for calibrate");
+      "hourglass_overlap: a GEMM beside an all-to-all, by the SMs of the latter\n"
+      "mpirun -n 8 hourglass_overlap -o overlap.json");
+  auto add = options.add_options();
+  add("help,h", "this text");
+  add("m", po::value(&a.shape.m), "rows (4096)");
+  add("n", po::value(&a.shape.n), "columns (4096)");
+  add("k", po::value(&a.shape.k), "inner dimension (7168)");
+  add("bytes", po::value(&a.shape.bytes), "of a rank's all-to-all (67108864)");
+  add("sms", po::value(&a.shape.sms)->multitoken(), "of the communication, several (4 8 12 16 20 24 32)");
+  add("runs", po::value(&a.shape.runs), "GEMMs a point (20)");
+  add("output,o", po::value(&a.output), "write the samples, for calibrate");
   po::variables_map values;
-  po::store(po::command_line_parser(argc, argv)
-                .options(options)
-                .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
-                .run(),
-            values);
+  const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+  po::store(po::command_line_parser(argc, argv).options(options).style(style).run(), values);
   po::notify(values);
-  if (values.count("help") > 0) {
-    std::cout << options;
-    return 0;
-  }
+  a.help = values.count("help") > 0;
+  if (a.help) std::cout << options;
+  if (a.shape.m < 1 || a.shape.n < 8 || a.shape.k < 8) throw base::UsageError("the GEMM is too small", "--m --n --k");
+  return a;
+}
+
+int run(int argc, char** argv) {
+  const Arguments arguments = parse(argc, argv);
+  if (arguments.help) return 0;
+  const nccl::OverlapShape& shape = arguments.shape;
   const nccl::World world = nccl::world_of_process();
   if (cuda::device_count() > 0) cuda::select_device(world.local_rank % cuda::device_count());
   const cuda::DeviceFacts facts = cuda::device_facts("the overlap benchmark");
@@ -64,11 +75,10 @@ int run(int argc, char** argv) {
     if (sms < 1 || sms >= facts.sms)
       throw base::UsageError(fmt::format("{} of {} SMs", sms, facts.sms), "--sms", "leave the GEMM some");
   }
-  if (shape.m < 1 || shape.n < 8 || shape.k < 8) throw base::UsageError("the GEMM is too small", "--m --n --k");
   const std::vector<nccl::OverlapPoint> points = nccl::measure_overlap(world, shape);
   if (world.rank != 0) return 0;
   print(points);
-  if (output.empty()) return 0;
+  if (arguments.output.empty()) return 0;
   hardware::SampleSet set;
   set.device = facts.name;
   set.device_facts = facts.facts;
@@ -78,7 +88,7 @@ int run(int argc, char** argv) {
   provenance.argv.assign(argv, argv + argc);
   set.provenance = base::provenance_json(provenance);
   set.samples = nccl::overlap_samples(world, shape, points, facts.sms);
-  write(output, set);
+  write(arguments.output, set);
   return 0;
 }
 

@@ -70,6 +70,13 @@ TEST_CASE("block-scaled FP8, 1 x 128 by 128 x 128 and 1 x 128 by 1 x 128, agains
   }
 }
 
+TEST_CASE("what the backend says of the device can be read back from a file of samples") {
+  const std::unique_ptr<Backend> backend = make_cuda_backend({});
+  hardware::SampleSet set;
+  set.device = backend->device().name, set.device_facts = backend->device().facts, set.source = "a test";
+  CHECK(hardware::read_samples(hardware::samples_json(set), "test").device_facts == set.device_facts);
+}
+
 TEST_CASE("every case of the quick suite passes its check") {
   const std::unique_ptr<Backend> backend = make_cuda_backend({});
   for (const BenchCase& c : named_suite("quick", "cuda")) {
