@@ -143,7 +143,7 @@ namespace {
 
 constexpr double width = 760.0, left = 190.0, plot = 500.0;
 
-// The error of the longest sums over the promotion interval, one bar each, on a logarithmic axis of three decades.
+// The error of the longest sums over the promotion interval, one bar each, on a logarithmic axis of five decades.
 std::string accumulation_panel(const NumericsReport& report, double top) {
   kernels::Index longest = 0;
   for (const kernels::AccumulationRow& row : report.accumulation) longest = std::max(longest, row.k);
