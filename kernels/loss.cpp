@@ -78,8 +78,10 @@ void Embedding<T>::weight_gradient(const std::vector<std::int32_t>& tokens, cons
     for (std::size_t i = 0; i < rows.size();) {
       const std::int32_t token = tokens[position(rows[i])];
       sum.setZero();
-      for (; i < rows.size() && tokens[position(rows[i])] == token; ++i)
+      for (; i < rows.size() && tokens[position(rows[i])] == token; ++i) {
+        if (i + 4 < rows.size()) fetch(dy.row(rows[i + 4]) + first, columns);
         sum += ConstValues<T>(dy.row(rows[i]) + first, columns);
+      }
       Values<T>(dtable.row(token) + first, columns) += sum;
     }
   }

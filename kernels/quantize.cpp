@@ -31,26 +31,36 @@ std::uint32_t encode(float value) {
   return sign | code;
 }
 
+constexpr Index piece = 128;  // the tile of DeepSeek-V3's scales
+
 // In pieces, because a loop that stores bytes must not look as if it could change what it reads.
 template <int mantissa_bits, int smallest_exponent, std::uint32_t largest_code>
 void encode_row(const float* x, Index count, float scale, std::uint8_t* codes) {
-  constexpr Index piece = 128;
   std::uint32_t wide[piece];
-  for (Index first = 0; first < count; first += piece) {
-    const Index here = std::min(piece, count - first);
-    for (Index i = 0; i < here; ++i)
+  Index first = 0;
+  for (; first + piece <= count; first += piece) {  // a whole piece has no remainder to treat
+    for (Index i = 0; i < piece; ++i)
       wide[i] = encode<mantissa_bits, smallest_exponent, largest_code>(x[first + i] / scale);
-    for (Index i = 0; i < here; ++i) codes[first + i] = static_cast<std::uint8_t>(wide[i]);
+    for (Index i = 0; i < piece; ++i) codes[first + i] = static_cast<std::uint8_t>(wide[i]);
+  }
+  for (; first < count; ++first) {
+    codes[first] = static_cast<std::uint8_t>(encode<mantissa_bits, smallest_exponent, largest_code>(x[first] / scale));
   }
 }
 
 // The largest magnitude, as bits: magnitudes order like integers. NaN does not count.
 std::uint32_t largest_magnitude(const float* x, Index count, std::uint32_t so_far) {
+  const auto counted = [](float value) {
+    const std::uint32_t magnitude = bits_of(value) & 0x7fffffffu;
+    return magnitude > 0x7f800000u ? 0u : magnitude;
+  };
+  Index first = 0;
+  for (; first + piece <= count; first += piece) {
+    const float* values = x + first;
 #pragma omp simd reduction(max : so_far)
-  for (Index i = 0; i < count; ++i) {
-    const std::uint32_t magnitude = bits_of(x[i]) & 0x7fffffffu, counted = magnitude > 0x7f800000u ? 0u : magnitude;
-    so_far = so_far > counted ? so_far : counted;
+    for (Index i = 0; i < piece; ++i) so_far = so_far > counted(values[i]) ? so_far : counted(values[i]);
   }
+  for (; first < count; ++first) so_far = std::max(so_far, counted(x[first]));
   return so_far;
 }
 

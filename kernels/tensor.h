@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -16,13 +18,24 @@ using Index = std::int64_t;
 template <class T>
 struct CacheLineAllocator {
   using value_type = T;
-  static constexpr std::align_val_t alignment{64};
+
+  // Large tensors ask for large pages: kernels that gather rows from anywhere would else wait for page tables.
+  static constexpr std::size_t line = 64, large_page = std::size_t{2} << 20, large = 2 * large_page;
+  static constexpr std::align_val_t alignment(std::size_t count) {
+    return std::align_val_t{count * sizeof(T) >= large ? large_page : line};
+  }
 
   CacheLineAllocator() = default;
   template <class U>
   explicit CacheLineAllocator(const CacheLineAllocator<U>&) {}
-  T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), alignment)); }
-  void deallocate(T* memory, std::size_t) { ::operator delete(memory, alignment); }
+  T* allocate(std::size_t count) {
+    void* memory = ::operator new(count * sizeof(T), alignment(count));
+#ifdef MADV_HUGEPAGE
+    if (count * sizeof(T) >= large) madvise(memory, count * sizeof(T), MADV_HUGEPAGE);  // advice: may be refused
+#endif
+    return static_cast<T*>(memory);
+  }
+  void deallocate(T* memory, std::size_t count) { ::operator delete(memory, alignment(count)); }
   friend bool operator==(const CacheLineAllocator&, const CacheLineAllocator&) { return true; }
 };
 

@@ -75,9 +75,9 @@ std::string precision_text(const NumericsReport& report) {
   if (!block_over_tensor.empty()) {
     std::sort(block_over_tensor.begin(), block_over_tensor.end());
     out += fmt::format(
-        "\nBlock scales and promotion every 128 together change the time of a kernel by {:+.0f} % at the median of "
-        "these shapes\n"
-        "(as measured, block against tensor): what is left of the cost above.\n",
+        "\nBlock-scaled kernels, promoted every 128, against tensor-scaled ones: {:+.0f} % time at the median, by the "
+        "kernels measured\n"
+        "for the profile; of another library, so no more than a sign that promotion is hidden.\n",
         block_over_tensor[block_over_tensor.size() / 2] * 100.0);
   }
   return out + fmt::format(
@@ -143,7 +143,7 @@ namespace {
 
 constexpr double width = 760.0, left = 190.0, plot = 500.0;
 
-// The error of the longest sums over the promotion interval, one bar each, on a logarithmic axis of three decades.
+// The error of the longest sums over the promotion interval, one bar each, on a logarithmic axis of five decades.
 std::string accumulation_panel(const NumericsReport& report, double top) {
   kernels::Index longest = 0;
   for (const kernels::AccumulationRow& row : report.accumulation) longest = std::max(longest, row.k);

@@ -266,7 +266,7 @@ def check_suite(what, content, code, *words):
     check(what, ["bench", "--suite", "MODEL"], code, *words, edit=text("MODEL", content))
 
 
-check("unknown backend", ["bench", "--backend", "cdua"], 2, "did you mean 'cuda'")
+check("unknown backend", ["bench", "--backend", "abacus"], 2, "abacus", "cpu, cuda, nccl")
 check("unknown suite", ["bench", "--suite", "slow"], 2, "slow", "deepseek-v3")
 check("no time to measure", ["bench", "--seconds", "0"], 2, "--seconds")
 check("impossible noise", ["bench", "--noise", "2"], 2, "--noise")

@@ -72,8 +72,8 @@ TEST_CASE("outliers: one scale for the tensor makes the others pay, block scales
   REQUIRE(rows.size() == 8);  // by outlier, then E4M3 tensor, block, E5M2 tensor, block
   const double e4m3_plain = rows[0].error, e5m2_plain = rows[2].error;
   CHECK(e4m3_plain < e5m2_plain);  // three bits of mantissa against two
-  CHECK(rows[4].error > 5.0 * e4m3_plain);
-  CHECK(rows[4].lost > 0.5);
+  CHECK(rows[4].error > 3.0 * e4m3_plain);
+  CHECK(rows[4].lost > 0.1);
   CHECK(rows[5].error == doctest::Approx(rows[1].error).epsilon(0.2));
   CHECK(rows[6].error < rows[4].error);  // the wider range of E5M2 loses less
   for (const ScalingRow& row : rows) CHECK(row.lost <= 1.0);
