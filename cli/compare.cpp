@@ -92,9 +92,7 @@ int compare_clusters(const po::variables_map& values, const Invocation& invocati
   return 0;
 }
 
-}  // namespace
-
-int compare(const Invocation& invocation) {
+po::options_description compare_command_options() {
   po::options_description options("options");
   options.add_options()("schedules", po::value<std::string>()->value_name("A,B,C"),
                         "which; 'all' for every one (default 1f1b,zb-h1,dualpipe)")(
@@ -111,10 +109,18 @@ int compare(const Invocation& invocation) {
                         "with a plan: the same plan on several clusters, each with its own profile");
   add_format(options, "text (default), json, csv or svg");
   add_overrides(options);
+  return options;
+}
+
+}  // namespace
+
+int compare(const Invocation& invocation) {
+  const po::options_description options = compare_command_options();
   po::variables_map values;
-  const Usage usage = {"hourglass compare [PLAN.json | --ranks P --micro-batches M --costs LIST] [options]",
-                       "Pipeline schedules side by side, on a plan or on abstract costs.",
-                       {"plan"}};
+  const Usage usage = {
+      "hourglass compare [PLAN.json | --ranks P --micro-batches M --costs LIST] [options]",
+      "Pipeline schedules side by side, on a plan or on abstract costs; or one plan on several clusters.",
+      {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
   if (values.count("clusters") > 0) return compare_clusters(values, invocation);
   const bool sweeping = values.count("sweep") > 0;

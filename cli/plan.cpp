@@ -63,8 +63,9 @@ int plan(const Invocation& invocation) {
   if (format == "json") {
     write_out(reports::budget_json(budget, inputs.provenance).dump(2) + "\n");
   } else {
-    write_out(reports::budget_text(budget) +
-              (values.count("explain") > 0 ? reports::explain_text(inputs.profile) + reports::assumptions_text(budget) : ""));
+    write_out(
+        reports::budget_text(budget) +
+        (values.count("explain") > 0 ? reports::explain_text(inputs.profile) + reports::assumptions_text(budget) : ""));
   }
   return 0;
 }

@@ -11,8 +11,8 @@
 // These are net hours: nothing fails, nothing is stored, nobody waits. planner/goodput.cpp turns them into hours on the
 // calendar, planner/uncertainty.cpp draws their range. Stages given in hours are taken as they are.
 //
-// Other runs of the plan file add to the programme: another plan is budgeted with its own failures; part of a stage, and
-// hours given, fail as the plan's own run does. All are taken to vary as the plan's own run.
+// Other runs of the plan file add to the programme: another plan is budgeted with its own failures; part of a stage,
+// and hours given, fail as the plan's own run does. All are taken to vary as the plan's own run.
 #include "planner/budget.h"
 
 #include <fmt/format.h>

@@ -75,8 +75,9 @@ struct Budget {
 using Progress = std::function<void(std::size_t done, std::size_t total)>;
 
 // Throws base::Error for a plan without stages, or a stage whose step cannot run.
-// Without the range and the other runs: a fraction of the time.
-Budget net_budget(const sim::Inputs& inputs, const Progress& progress);
 Budget make_budget(const sim::Inputs& inputs, const Progress& progress);
+
+// Without the range and the other runs: a fraction of the simulations.
+Budget net_budget(const sim::Inputs& inputs, const Progress& progress);
 
 }  // namespace hourglass::planner

@@ -1,6 +1,6 @@
-// Each cluster is read as `--set plan.cluster=...` would, with --set of the user applied to every one of them: the plan,
-// its layout and its batch are the same, hardware and profile differ. A cluster that cannot run the plan (no FP8, too
-// few GPUs) is listed with the reason.
+// Each cluster is read as `--set plan.cluster=...` would, with --set of the user applied to every one of them: the
+// plan, its layout and its batch are the same, hardware and profile differ. A cluster that cannot run the plan (no FP8,
+// too few GPUs) is listed with the reason.
 #include "planner/clusters.h"
 
 #include <algorithm>

@@ -36,7 +36,6 @@ namespace {
 
 constexpr double never = std::numeric_limits<double>::infinity();
 
-
 double planned_share(const sim::Reliability& r, double write_s, double restart_s) {
   return r.planned_per_day * (write_s + restart_s - r.detection_s) / base::seconds_per_day;
 }
@@ -44,7 +43,8 @@ double planned_share(const sim::Reliability& r, double write_s, double restart_s
 // Erlang's B by its recursion; a is small (tens).
 double erlang_loss(double offered, std::int64_t servers) {
   double blocked = 1.0;
-  for (std::int64_t n = 1; n <= servers; ++n) blocked = offered * blocked / (static_cast<double>(n) + offered * blocked);
+  for (std::int64_t n = 1; n <= servers; ++n)
+    blocked = offered * blocked / (static_cast<double>(n) + offered * blocked);
   return blocked;
 }
 
@@ -128,7 +128,8 @@ Goodput goodput(const GoodputInputs& in) {
   out.waiting_s = (running + out.planned_s) * waiting / (1.0 - waiting);
   out.wall_s = running + out.planned_s + out.waiting_s;
   out.effective = out.wall_s > 0.0 ? out.net_s / out.wall_s : 1.0;
-  out.gross_gpu_hours = out.wall_s * (gpus + static_cast<double>(out.spare_nodes * in.gpus_per_node)) / base::seconds_per_hour;
+  out.gross_gpu_hours =
+      out.wall_s * (gpus + static_cast<double>(out.spare_nodes * in.gpus_per_node)) / base::seconds_per_hour;
   return out;
 }
 

@@ -29,10 +29,10 @@ struct Goodput {
   double mtbf_s = 0.0;           // of the whole job; infinity: none fails
   double failures = 0.0;         // expected, of the whole run
   double checkpoint_bytes = 0.0, write_s = 0.0;
-  double interval_s = 0.0;                // of work between checkpoints; infinity: none is written
-  double interval_steps = 0.0;            // 0: no step is known
-  bool chosen_interval = false;           // Daly's optimum, not the plan's own
-  double each_restart_s = 0.0;            // detection, restart and loading
+  double interval_s = 0.0;       // of work between checkpoints; infinity: none is written
+  double interval_steps = 0.0;   // 0: no step is known
+  bool chosen_interval = false;  // Daly's optimum, not the plan's own
+  double each_restart_s = 0.0;   // detection, restart and loading
   std::int64_t spare_nodes = 0;
   bool chosen_spares = false;
 };

@@ -1,7 +1,8 @@
 // Every lever is an input of the simulation, scaled by 1 - change and 1 + change; the whole run is simulated again as
-// `plan` would with --set, the split of layers and the batch ramp included. Its elasticity is the slope of log time over
-// log input between the two sides: -0.3 for a bandwidth means that 10 % more of it saves about 3 %. A step is a maximum
-// over streams and ranks, so elasticities hold near the plan only, and those of several levers do not simply add up.
+// `plan` would with --set, the split of layers and the batch ramp included. Its elasticity is the slope of log time
+// over log input between the two sides: -0.3 for a bandwidth means that 10 % more of it saves about 3 %. A step is a
+// maximum over streams and ranks, so elasticities hold near the plan only, and those of several levers do not simply
+// add up.
 //
 // The SMs of communication are a whole number: they move by at least one, and the elasticity uses what was applied.
 // Imbalance of experts starts at 1, balanced, and can only grow; a plan with skewed experts of its own
@@ -51,8 +52,7 @@ double change_sms(sim::Inputs& in, double factor) {
 double change_network_latency(sim::Inputs& in, double factor) {
   hardware::Profile& p = in.profile;
   for (hardware::LinkClass* link : {&p.nvlink, &p.nvlink_p2p, &p.rdma, &p.moe_nvlink, &p.moe_rdma}) {
-    for (double* latency :
-         {&link->startup_s, &link->step_s, &link->low_latency_startup_s, &link->switch_startup_s}) {
+    for (double* latency : {&link->startup_s, &link->step_s, &link->low_latency_startup_s, &link->switch_startup_s}) {
       *latency *= factor;
     }
   }
@@ -96,21 +96,20 @@ Definition imbalance_lever(const sim::Inputs& in) {
 
 std::vector<Definition> definitions(const sim::Inputs& in) {
   const hardware::Cluster& c = in.cluster;
-  std::vector<Definition> all = {
-      {"NVLink bandwidth", "cluster.nvlink_GBps", c.nvlink_bandwidth / base::giga,
-       scale([](sim::Inputs& i) -> double& { return i.cluster.nvlink_bandwidth; })},
-      {"NIC bandwidth", "cluster.nic_GBps", c.nic_bandwidth / base::giga,
-       scale([](sim::Inputs& i) -> double& { return i.cluster.nic_bandwidth; })},
-      {"HBM bandwidth", "cluster.memory_GBps", c.memory_bandwidth / base::giga,
-       scale([](sim::Inputs& i) -> double& { return i.cluster.memory_bandwidth; })},
-      {"BF16 rate", "cluster.bf16_TFLOPS", c.bf16_flops / base::tera,
-       scale([](sim::Inputs& i) -> double& { return i.cluster.bf16_flops; })}};
+  std::vector<Definition> all = {{"NVLink bandwidth", "cluster.nvlink_GBps", c.nvlink_bandwidth / base::giga,
+                                  scale([](sim::Inputs& i) -> double& { return i.cluster.nvlink_bandwidth; })},
+                                 {"NIC bandwidth", "cluster.nic_GBps", c.nic_bandwidth / base::giga,
+                                  scale([](sim::Inputs& i) -> double& { return i.cluster.nic_bandwidth; })},
+                                 {"HBM bandwidth", "cluster.memory_GBps", c.memory_bandwidth / base::giga,
+                                  scale([](sim::Inputs& i) -> double& { return i.cluster.memory_bandwidth; })},
+                                 {"BF16 rate", "cluster.bf16_TFLOPS", c.bf16_flops / base::tera,
+                                  scale([](sim::Inputs& i) -> double& { return i.cluster.bf16_flops; })}};
   if (c.fp8_flops > 0.0)
     all.push_back({"FP8 rate", "cluster.fp8_TFLOPS", c.fp8_flops / base::tera,
                    scale([](sim::Inputs& i) -> double& { return i.cluster.fp8_flops; })});
   if (in.plan.communication_sms > 0)
-    all.push_back({"SMs for communication", "plan.communication_sms",
-                   static_cast<double>(in.plan.communication_sms), change_sms});
+    all.push_back({"SMs for communication", "plan.communication_sms", static_cast<double>(in.plan.communication_sms),
+                   change_sms});
   if (in.plan.parallel.expert > 1) all.push_back(imbalance_lever(in));
   all.push_back({"network latency", "start-ups and steps of all links", 0.0, change_network_latency});
   all.push_back({"kernel launches", "launch_us of all kernels", 0.0, change_launches});

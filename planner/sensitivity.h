@@ -15,10 +15,10 @@ struct LeverSide {
 };
 
 struct Lever {
-  std::string name;     // "NIC bandwidth"
-  std::string key;      // the input as --set names it, or what it stands for
-  double value = 0.0;   // of the input, in the key's unit; 0: several values move together
-  LeverSide down, up;   // factor 1: that side does not exist (an imbalance below 1)
+  std::string name;           // "NIC bandwidth"
+  std::string key;            // the input as --set names it, or what it stands for
+  double value = 0.0;         // of the input, in the key's unit; 0: several values move together
+  LeverSide down, up;         // factor 1: that side does not exist (an imbalance below 1)
   double elasticity() const;  // d log time / d log input
   double swing() const;       // largest minus smallest time
 };

@@ -1,9 +1,9 @@
-// Legal counts: whole data-parallel replicas of every stage's tensor x context x pipeline, as many of them as divide the
-// global batch, within the cluster, under every rule of sim/plan.cpp and with enough micro-batches for the schedule.
-// Layout, batch and schedule stay the plan's. Over those, days on the calendar fall with the number of GPUs (more GPUs
-// share the same batch; bubbles grow, but never eat a whole replica), and memory falls too, as optimizer states are
-// sharded wider. So bisection finds the fewest in the logarithm of their number of simulations. That the next smaller
-// legal count misses is always simulated, never assumed.
+// Legal counts: whole data-parallel replicas of every stage's tensor x context x pipeline, as many of them as divide
+// the global batch, within the cluster, under every rule of sim/plan.cpp and with enough micro-batches for the
+// schedule. Layout, batch and schedule stay the plan's. Over those, days on the calendar fall with the number of GPUs
+// (more GPUs share the same batch; bubbles grow, but never eat a whole replica), and memory falls too, as optimizer
+// states are sharded wider. So bisection finds the fewest in the logarithm of their number of simulations. That the
+// next smaller legal count misses is always simulated, never assumed.
 #include "planner/solve.h"
 
 #include <fmt/format.h>
@@ -75,8 +75,14 @@ GpuCount evaluate(const sim::Inputs& base, std::int64_t gpus, double max_days) {
   sim::Inputs inputs = base;
   inputs.plan.gpus = gpus;
   const Budget budget = net_budget(inputs, nullptr);
-  GpuCount out{gpus, budget.days, budget.goodput.wall_s / base::seconds_per_day, budget.gpu_hours,
-               budget.goodput.gross_gpu_hours, 0.0, true, false};
+  GpuCount out{gpus,
+               budget.days,
+               budget.goodput.wall_s / base::seconds_per_day,
+               budget.gpu_hours,
+               budget.goodput.gross_gpu_hours,
+               0.0,
+               true,
+               false};
   for (const StageBudget& stage : budget.stages) {
     if (!stage.step) continue;
     out.peak_memory_bytes = std::max(out.peak_memory_bytes, stage.step->largest_memory_bytes());
@@ -105,10 +111,11 @@ GpuSolution solve_gpus(const sim::Inputs& inputs, double max_days) {
   };
   const GpuCount& most = at(counts.size() - 1);
   if (!most.in_time || !most.fits) {
-    throw base::Error(most.fits ? fmt::format("even {} GPUs take {:.1f} days, failures included", most.gpus, most.wall_days)
-                                : fmt::format("even {} GPUs run out of memory", most.gpus),
-                      inputs.plan.name,
-                      most.fits ? "allow more days, --set cluster.gpus=N, or another layout" : "recompute more, or another layout");
+    throw base::Error(
+        most.fits ? fmt::format("even {} GPUs take {:.1f} days, failures included", most.gpus, most.wall_days)
+                  : fmt::format("even {} GPUs run out of memory", most.gpus),
+        inputs.plan.name,
+        most.fits ? "allow more days, --set cluster.gpus=N, or another layout" : "recompute more, or another layout");
   }
   std::size_t low = 0, high = counts.size() - 1;  // high is good
   while (low < high) {

@@ -19,8 +19,8 @@ struct GpuCount {
 
 struct GpuSolution {
   double max_days = 0.0;
-  std::int64_t gpus = 0;           // the fewest
-  std::int64_t legal = 0;          // counts that the plan's layout and batch allow
+  std::int64_t gpus = 0;            // the fewest
+  std::int64_t legal = 0;           // counts that the plan's layout and batch allow
   std::vector<GpuCount> simulated;  // by count
 };
 

@@ -167,11 +167,13 @@ Range draw_range(const RangeInputs& in, const std::function<double(const hardwar
     range.sensitivities.push_back({name, std::expm1(up), in.simulated_hours * std::expm1(change)});
   };
   for (const CostError& error : cost_errors(*in.profile))
-    add(joined(error.classes), {error.factor, {}}, std::max(error.factor.up, smallest_move), [&](double factor) { return slowed(*in.profile, error, factor); });
+    add(joined(error.classes), {error.factor, {}}, std::max(error.factor.up, smallest_move),
+        [&](double factor) { return slowed(*in.profile, error, factor); });
   if (in.imbalance) {
     const sim::Uncertainty& u = in.uncertainty;
     const Source source{log_factor(u.imbalance_p10, u.imbalance_p50, u.imbalance_p90), {}, 0.0};
-    add("expert imbalance", source, std::max(source.factor.at(1.0), smallest_move), [&](double factor) { return imbalanced(*in.profile, factor); });
+    add("expert imbalance", source, std::max(source.factor.at(1.0), smallest_move),
+        [&](double factor) { return imbalanced(*in.profile, factor); });
   }
   std::stable_sort(range.sensitivities.begin(), range.sensitivities.end(),
                    [](const Sensitivity& a, const Sensitivity& b) { return a.gpu_hours > b.gpu_hours; });

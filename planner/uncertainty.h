@@ -20,9 +20,7 @@ Quantiles quantiles_of(std::vector<double>& values);
 struct LogFactor {
   double median = 0.0;
   double down = 0.0, up = 0.0;  // standard deviations below and above the median
-  double at(double standard_normal) const {
-    return median + (standard_normal < 0.0 ? down : up) * standard_normal;
-  }
+  double at(double standard_normal) const { return median + (standard_normal < 0.0 ? down : up) * standard_normal; }
 };
 LogFactor log_factor(double p10, double p50, double p90);
 

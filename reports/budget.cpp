@@ -90,8 +90,7 @@ std::string run_lines(const planner::Budget& budget) {
   for (const planner::RunBudget& run : budget.runs)
     table.add({run.name, std::to_string(run.count), grouped(run.gpu_hours), grouped(run.gross_gpu_hours), run.what});
   const planner::Quantiles& all = budget.programme_gpu_hours;
-  return "\n" + table.text("  ", true) +
-         fmt::format("  with the plan's own run, gross: {}\n", quantiles_text(all));
+  return "\n" + table.text("  ", true) + fmt::format("  with the plan's own run, gross: {}\n", quantiles_text(all));
 }
 
 Json quantiles_json(const planner::Quantiles& q) { return {{"p10", q.p10}, {"p50", q.p50}, {"p90", q.p90}}; }

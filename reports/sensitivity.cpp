@@ -63,6 +63,38 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
+constexpr const char* less_colour = "#4f81bd";
+constexpr const char* more_colour = "#f2a541";
+
+// Of the figure, in user units: names, values, bars to both sides of the middle, values, elasticities.
+struct Layout {
+  std::size_t rows = 0;
+  double widest = 0.0;
+  double left = 190.0, top = 56.0, row = 26.0, half = 280.0, middle = 550.0, width = 1000.0;
+  double bottom() const { return top + row * static_cast<double>(rows); }
+};
+
+std::string svg_row(const planner::Tornado& t, const planner::Lever& lever, const Layout& at, std::size_t i) {
+  const double y = at.top + at.row * static_cast<double>(i);
+  std::string out =
+      fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"r\">{}</text>\n", at.left, y + 15.0, lever.name);
+  for (const auto& [side, colour] : {std::pair{&lever.down, less_colour}, std::pair{&lever.up, more_colour}}) {
+    if (side->factor == 1.0) continue;
+    const double length = at.widest > 0.0 ? change(t, *side) / at.widest * at.half : 0.0;
+    out += fmt::format(
+        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"18\" fill=\"{}\"><title>{} x {:.3g}: "
+        "{}</title></rect>\n",
+        std::min(at.middle, at.middle + length), y + 2.0, std::abs(length), colour, lever.name, side->factor,
+        signed_percent(change(t, *side)));
+    if (std::abs(length) < 1.0) continue;
+    out +=
+        fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\"{}>{}</text>\n", at.middle + length + (length < 0.0 ? -6.0 : 6.0),
+                    y + 15.0, length < 0.0 ? " class=\"r\"" : "", signed_percent(change(t, *side)));
+  }
+  return out + fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"r\">{:+.3f}</text>\n", at.width - 12.0, y + 15.0,
+                           lever.elasticity());
+}
+
 }  // namespace
 
 std::string sensitivity_text(const planner::Tornado& t) {
@@ -107,47 +139,27 @@ base::Json sensitivity_json(const planner::Tornado& t, const base::Provenance& p
 }
 
 std::string sensitivity_svg(const planner::Tornado& t) {
-  constexpr double left = 190.0, half = 280.0, row = 26.0, top = 56.0, values = 80.0;
-  const double middle = left + values + half, width = middle + half + values + 90.0,
-               height = top + row * static_cast<double>(t.levers.size()) + 36.0, most = widest(t);
+  const Layout at{t.levers.size(), widest(t)};
   std::string out = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
-      "font-family=\"sans-serif\">\n<style>text{{font-size:12px}}.r{{text-anchor:end}}.m{{text-anchor:middle}}</style>\n"
+      "font-family=\"sans-serif\">\n<style>text{{font-size:12px}}.r{{text-anchor:end}}</style>\n"
       "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
-      width, height);
+      at.width, at.bottom() + 36.0);
   out += fmt::format("<text x=\"12\" y=\"20\">{} on cluster {}: {} as planned; each input {} less and more</text>\n",
                      escaped(t.plan), escaped(t.cluster), time_text(t), percent(t.change));
-  out += fmt::format("<text x=\"{:.1f}\" y=\"42\" class=\"r\">elasticity</text>\n", width - 12.0);
-  for (std::size_t i = 0; i < t.levers.size(); ++i) {
-    const planner::Lever& lever = t.levers[i];
-    const double y = top + row * static_cast<double>(i);
-    out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"r\">{}</text>\n", left, y + 15.0, lever.name);
-    for (const auto& [side, colour] : {std::pair{&lever.down, "#4f81bd"}, std::pair{&lever.up, "#f2a541"}}) {
-      const double length = most > 0.0 ? change(t, *side) / most * half : 0.0;
-      if (side->factor == 1.0) continue;
-      out += fmt::format(
-          "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"18\" fill=\"{}\"><title>{} x {:.3g}: "
-          "{}</title></rect>\n",
-          std::min(middle, middle + length), y + 2.0, std::abs(length), colour, lever.name, side->factor,
-          signed_percent(change(t, *side)));
-      if (std::abs(length) < 1.0) continue;
-      out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\"{}>{}</text>\n", middle + length + (length < 0.0 ? -6.0 : 6.0),
-                         y + 15.0, length < 0.0 ? " class=\"r\"" : "", signed_percent(change(t, *side)));
-    }
-    out += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"r\">{:+.3f}</text>\n", width - 12.0, y + 15.0,
-                       lever.elasticity());
+  out += fmt::format("<text x=\"{:.1f}\" y=\"42\" class=\"r\">elasticity</text>\n", at.width - 12.0);
+  for (std::size_t i = 0; i < t.levers.size(); ++i) out += svg_row(t, t.levers[i], at, i);
+  out += fmt::format("<line x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\" stroke=\"#222\"/>\n", at.middle,
+                     at.top - 6.0, at.bottom());
+  double x = at.left;
+  for (const auto& [colour, word] : {std::pair{less_colour, "less"}, std::pair{more_colour, "more"}}) {
+    out += fmt::format(
+        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"12\" height=\"12\" fill=\"{}\"/><text x=\"{:.1f}\" y=\"{:.1f}\">input "
+        "{} "
+        "{}</text>\n",
+        x, at.bottom() + 10.0, colour, x + 18.0, at.bottom() + 21.0, percent(t.change), word);
+    x += 160.0;
   }
-  const double bottom = height - 30.0;
-  out += fmt::format("<line x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\" stroke=\"#222\"/>\n", middle,
-                     top - 6.0, bottom);
-  out += fmt::format(
-      "<rect x=\"{0:.1f}\" y=\"{1:.1f}\" width=\"12\" height=\"12\" fill=\"#4f81bd\"/><text x=\"{2:.1f}\" "
-      "y=\"{3:.1f}\">input {4} less</text>\n",
-      left, bottom + 10.0, left + 18.0, bottom + 21.0, percent(t.change));
-  out += fmt::format(
-      "<rect x=\"{0:.1f}\" y=\"{1:.1f}\" width=\"12\" height=\"12\" fill=\"#f2a541\"/><text x=\"{2:.1f}\" "
-      "y=\"{3:.1f}\">input {4} more</text>\n",
-      left + 160.0, bottom + 10.0, left + 178.0, bottom + 21.0, percent(t.change));
   return out + "</svg>\n";
 }
 

@@ -22,16 +22,18 @@ double wall_days(const planner::Budget& budget) { return budget.goodput.wall_s /
 }  // namespace
 
 std::string solution_text(const sim::Inputs& inputs, const planner::GpuSolution& solution) {
-  std::string out = fmt::format("{} on cluster {}: {} GPUs for {} days, the fewest of {} legal numbers up to {}\n\n",
-                                inputs.plan.name, inputs.cluster.name, grouped(static_cast<double>(solution.gpus)),
-                                days(solution.max_days), solution.legal, grouped(static_cast<double>(inputs.cluster.gpus)));
+  std::string out =
+      fmt::format("{} on cluster {}: {} GPUs for {} days, the fewest of {} legal numbers up to {}\n\n",
+                  inputs.plan.name, inputs.cluster.name, grouped(static_cast<double>(solution.gpus)),
+                  days(solution.max_days), solution.legal, grouped(static_cast<double>(inputs.cluster.gpus)));
   Table table({"GPUs", "days", "with failures", "GPU-hours", "gross", "peak GiB", "verdict"});
   for (const planner::GpuCount& each : solution.simulated) {
     table.add({grouped(static_cast<double>(each.gpus)), days(each.net_days), days(each.wall_days),
                grouped(each.net_gpu_hours), grouped(each.gross_gpu_hours), gib(each.peak_memory_bytes),
-               !each.fits       ? "out of memory"
-               : !each.in_time ? "too slow"
-                                : each.gpus == solution.gpus ? "the fewest" : "in time"});
+               !each.fits                   ? "out of memory"
+               : !each.in_time              ? "too slow"
+               : each.gpus == solution.gpus ? "the fewest"
+                                            : "in time"});
   }
   return out + table.text("  ", true) +
          "\n  legal: whole replicas that divide the batch of every stage, with enough micro-batches for the schedule\n";
@@ -60,8 +62,8 @@ base::Json solution_json(const sim::Inputs& inputs, const planner::GpuSolution& 
 }
 
 std::string clusters_text(const planner::ClusterComparison& comparison) {
-  std::string out =
-      fmt::format("{} on {} GPUs, cluster by cluster\n\n", comparison.plan, grouped(static_cast<double>(comparison.gpus)));
+  std::string out = fmt::format("{} on {} GPUs, cluster by cluster\n\n", comparison.plan,
+                                grouped(static_cast<double>(comparison.gpus)));
   Table table({"cluster", "GPU", "profile", "step", "tokens/s a GPU", "MFU", "peak GiB", "fits", "GPU-hours", "days",
                "with failures", "USD"});
   for (const planner::ComparedCluster& each : comparison.clusters) {

@@ -86,7 +86,8 @@ void read_uncertainty(Block block, Uncertainty& u) {
 std::map<std::string, double> read_prices(Fields fields) {
   std::map<std::string, double> prices;
   for (const std::string& currency : fields.keys()) {
-    if (currency.size() != 3 || !std::all_of(currency.begin(), currency.end(), [](char c) { return c >= 'A' && c <= 'Z'; }))
+    if (currency.size() != 3 ||
+        !std::all_of(currency.begin(), currency.end(), [](char c) { return c >= 'A' && c <= 'Z'; }))
       fields.fail(base::printable(currency), "is no currency", "write three capitals, for instance EUR");
     if (currency == "USD") fields.fail(currency, "is the cluster's", "set cluster.price_USD_per_gpu_hour");
     prices[currency] = fields.number(currency, 0.0, 1e9);
@@ -117,7 +118,23 @@ ExtraRun read_run(Fields fields, const std::string& plan_file, const std::vector
   return run;
 }
 
-constexpr const char* llama = "The Llama 3 Herd of Models, arXiv 2407.21783";
+std::vector<Assumption> reliability_figures(const Reliability& r) {
+  const std::string llama = "The Llama 3 Herd of Models, arXiv 2407.21783";
+  return {
+      {"reliability.failures_per_gpu_day", r.failures_per_gpu_day,
+       llama + ", table 5: 419 unexpected interruptions in 54 days on 16,384 GPUs"},
+      {"reliability.planned_per_day", r.planned_per_day, "assumed: none"},
+      {"reliability.detection_min", r.detection_s / minute,
+       "MegaScale, arXiv 2402.15627, section 6.3: detection and diagnostics in less than 10 minutes"},
+      {"reliability.restart_min", r.restart_s / minute, "assumed"},
+      {"reliability.storage_GBps_per_gpu", r.storage_bandwidth_per_gpu / base::giga,
+       llama + ", section 3.3.1: 2 TB/s sustained, for 16,384 GPUs"},
+      {"reliability.bytes_per_parameter", r.bytes_per_parameter,
+       "BF16 weights, FP32 master weights and BF16 moments (arXiv 2412.19437, section 3.3.3)"},
+      {"reliability.blocking_share", r.blocking_share, "assumed: training waits for the whole write"},
+      {"reliability.node_share", r.node_share, llama + ", section 3.3.4: 78 % confirmed or suspected hardware issues"},
+      {"reliability.repair_h", r.repair_s / base::seconds_per_hour, "assumed: a day"}};
+}
 
 }  // namespace
 
@@ -149,32 +166,19 @@ double power_per_gpu(const Energy& energy, const std::string& gpu) {
 }
 
 std::vector<Assumption> assumptions(const Operations& operations, const std::string& gpu) {
-  const Reliability& r = operations.reliability;
-  const std::string reliability = llama;
-  std::vector<Assumption> all = {
-      {"reliability.failures_per_gpu_day", r.failures_per_gpu_day,
-       reliability + ", table 5: 419 unexpected interruptions in 54 days on 16,384 GPUs"},
-      {"reliability.planned_per_day", r.planned_per_day, "assumed: none"},
-      {"reliability.detection_min", r.detection_s / minute,
-       "MegaScale, arXiv 2402.15627, section 6.3: detection and diagnostics in less than 10 minutes"},
-      {"reliability.restart_min", r.restart_s / minute, "assumed"},
-      {"reliability.storage_GBps_per_gpu", r.storage_bandwidth_per_gpu / base::giga,
-       reliability + ", section 3.3.1: 2 TB/s sustained, for 16,384 GPUs"},
-      {"reliability.bytes_per_parameter", r.bytes_per_parameter,
-       "BF16 weights, FP32 master weights and BF16 moments (arXiv 2412.19437, section 3.3.3)"},
-      {"reliability.blocking_share", r.blocking_share, "assumed: training waits for the whole write"},
-      {"reliability.node_share", r.node_share,
-       reliability + ", section 3.3.4: 78 % confirmed or suspected hardware issues"},
-      {"reliability.repair_h", r.repair_s / base::seconds_per_hour, "assumed: a day"},
-      {"energy.W_per_gpu", power_per_gpu(operations.energy, gpu),
-       "NVIDIA DGX data sheets: a node's largest power over its 8 GPUs (DGX H100 10.2 kW, DGX A100 6.5 kW)"},
+  std::vector<Assumption> all = reliability_figures(operations.reliability);
+  all.push_back({"energy.W_per_gpu", power_per_gpu(operations.energy, gpu),
+                 "NVIDIA DGX data sheets: a node's largest power over its 8 GPUs (DGX H100 10.2 kW, DGX A100 6.5 kW)"});
+  all.push_back(
       {"energy.pue", operations.energy.pue,
-       "assumed: between 1.1 of the largest operators and the 1.56 average of Uptime Institute's survey of 2024"},
+       "assumed: between 1.1 of the largest operators and the 1.56 average of Uptime Institute's survey of 2024"});
+  all.push_back(
       {"uncertainty.expert_imbalance.p50", operations.uncertainty.imbalance_p50,
-       "Loss-Free Balancing, arXiv 2408.15664, table 2: the fullest expert 4 % above the mean over a validation set"},
-      {"uncertainty.expert_imbalance.p90", operations.uncertainty.imbalance_p90, "assumed"},
-      {"uncertainty.failure_factor", operations.uncertainty.failure_factor,
-       "assumed: rates of published runs lie within a factor of about four (docs/budget.md)"}};
+       "Loss-Free Balancing, arXiv 2408.15664, table 2: the fullest expert 4 % above the mean over a validation "
+       "set"});
+  all.push_back({"uncertainty.expert_imbalance.p90", operations.uncertainty.imbalance_p90, "assumed"});
+  all.push_back({"uncertainty.failure_factor", operations.uncertainty.failure_factor,
+                 "assumed: rates of published runs lie within a factor of about four (docs/budget.md)"});
   for (Assumption& each : all) {
     const bool stated = std::any_of(operations.given.begin(), operations.given.end(),
                                     [&](const std::string& key) { return each.key.starts_with(key); });
