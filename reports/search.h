@@ -6,6 +6,7 @@
 #include "base/provenance.h"
 #include "planner/search.h"
 #include "planner/search_files.h"
+#include "planner/search_sanity.h"
 
 namespace hourglass::reports {
 
@@ -14,5 +15,9 @@ std::string search_text(const planner::Search& search, const planner::SearchResu
                         const planner::Shard& shard);
 base::Json search_json(const planner::Search& search, const planner::SearchResult& result,
                        const base::Provenance& provenance, const planner::Shard& shard);
+
+// Where published layouts stand in a search.
+std::string sanity_text(const std::vector<planner::SanityRow>& rows);
+base::Json sanity_json(const std::vector<planner::SanityRow>& rows);
 
 }  // namespace hourglass::reports
