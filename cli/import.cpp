@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "hardware/kineto.h"
+#include "planner/megatron.h"
 
 namespace hourglass::cli {
 
@@ -45,11 +46,66 @@ int import_trace(const po::variables_map& values, const std::string& path) {
   return 0;
 }
 
+// A name is one of ours: configs/clusters/NAME.json here, or beside the source.
+std::string cluster_path(const std::string& name) {
+  if (name.ends_with(".json")) return name;
+  const std::string here = "configs/clusters/" + name + ".json";
+  return std::filesystem::exists(here) ? here : HOURGLASS_SOURCE_DIR "/" + here;
+}
+
+// How a file names another: relative to its own folder.
+std::string seen_from(const std::string& file, const std::string& other) {
+  const std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
+  return std::filesystem::absolute(other).lexically_normal().lexically_relative(folder.lexically_normal()).string();
+}
+
+void tell(const char* what, const std::vector<std::string>& items) {
+  if (items.empty()) return;
+  std::string all;
+  for (const std::string& item : items) all += (all.empty() ? "" : ", ") + item;
+  fmt::print(stderr, "{}: {}\n", what, all);
+}
+
+// A launch script, or the flags themselves.
+int import_plan(const po::variables_map& values, const std::string& source) {
+  const bool is_text = source.find("--") != std::string::npos && !std::filesystem::exists(source);
+  planner::MegatronOptions options;
+  options.file = is_text ? "flags" : source;
+  const std::string cluster = cluster_path(values.count("cluster") > 0 ? values["cluster"].as<std::string>() : "h100");
+  const std::string model = values.count("model") > 0 ? values["model"].as<std::string>() : "";
+  const std::string output = values.count("output") > 0 ? values["output"].as<std::string>() : "";
+  if (!std::filesystem::exists(cluster)) throw base::Error("cannot be opened", cluster, "name a cluster file");
+  options.cluster = output.empty() ? cluster : seen_from(output, cluster);
+  options.model = output.empty() || model.empty() ? model : seen_from(output, model);
+  if (values.count("gpus") > 0) options.gpus = values["gpus"].as<std::int64_t>();
+  planner::MegatronImport imported = planner::import_megatron(is_text ? source : read_log(source), options);
+  if (output.empty()) {
+    base::Json both = {{"plan", imported.plan}};
+    if (!imported.model.is_null()) both["model"] = imported.model;
+    write_out(both.dump(2) + "\n");
+  } else {
+    if (!imported.model.is_null()) {
+      const std::string model_file = (output.ends_with(".json") ? output.substr(0, output.size() - 5) : output) + ".model.json";
+      write_file(model_file, imported.model.dump(2) + "\n");
+      imported.plan["model"] = std::filesystem::path(model_file).filename().string();
+    }
+    write_file(output, imported.plan.dump(2) + "\n");
+  }
+  tell("assumed", imported.assumed);
+  tell("without effect", imported.ignored);
+  tell("unknown", imported.unknown);
+  return 0;
+}
+
 // An option that this format does not look at is a mistake, not a wish.
 void refuse_idle_options(const po::variables_map& values, const std::string& format) {
   std::vector<const char*> idle = {"kernels", "format"};
+  idle.insert(idle.end(), {"cluster", "model", "gpus"});
   if (format == "kineto") {
-    idle = {"device", "source", "op", "dtype", "map", "ranks", "ranks-per-node", "tokens", "output"};
+    idle = {"device", "source", "op", "dtype", "map", "ranks", "ranks-per-node", "tokens", "output", "cluster", "model", "gpus"};
+  }
+  if (format == "megatron") {
+    idle = {"device", "source", "op", "dtype", "map", "ranks", "ranks-per-node", "tokens", "kernels", "format"};
   }
   for (const char* name : idle) {
     if (values.count(name) == 0) continue;
@@ -79,16 +135,24 @@ int import_measurements(const Invocation& invocation) {
   options.add_options()("map", po::value<std::string>()->value_name("LIST"), "nvbench, csv: m=M,n=N,k=K,us=latency_us");
   options.add_options()("kernels", po::value<std::string>()->value_name("FILE"),
                         "kineto: your own mapping of kernel names to classes, tried before the shipped one");
+  options.add_options()("cluster", po::value<std::string>()->value_name("NAME"),
+                        "megatron: the plan's cluster, h100 (default), h800, ... or a file");
+  options.add_options()("model", po::value<std::string>()->value_name("FILE"),
+                        "megatron: a config.json, in place of the model in the flags");
+  options.add_options()("gpus", po::value<std::int64_t>()->value_name("N"),
+                        "megatron: GPUs, if the launcher's flags do not say");
   add_format(options, "kineto: text (default) or json");
   po::variables_map values;
   const Usage usage = {
-      "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv, kineto)",
-      "Reads a benchmark's log into samples for calibrate and validate; what it cannot use is counted and shown.",
+      "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv, kineto, megatron)",
+      "Reads a benchmark's log into samples for calibrate and validate, or Megatron-LM's flags into a plan; what it cannot "
+      "use is counted and shown.",
       {"log-format", "file"}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = required(values, "log-format", "the FORMAT of the log");
   std::vector<std::string> formats = hardware::import_formats();
   formats.emplace_back("kineto");
+  formats.emplace_back("megatron");
   if (std::find(formats.begin(), formats.end(), format) == formats.end()) {
     throw base::UsageError(fmt::format("unknown format '{}'", base::printable(format)), "hourglass import",
                            base::suggestion(format, formats));
@@ -97,6 +161,7 @@ int import_measurements(const Invocation& invocation) {
   import.file = required(values, "file", "the FILE");
   if (values.count("map") > 0) import.columns = hardware::parse_column_map(values["map"].as<std::string>());
   if (format == "kineto") return import_trace(values, import.file);
+  if (format == "megatron") return import_plan(values, import.file);
   const hardware::Imported imported = hardware::import_log(format, read_log(import.file), import);
   const std::string text = hardware::samples_json(imported.set).dump(1) + "\n";
   if (values.count("output") > 0)

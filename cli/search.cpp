@@ -2,8 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
+
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/mpi.h"
+#include "cli/progress.h"
+#include "planner/plan_file.h"
+#include "planner/search_files.h"
 #include "reports/search.h"
 #include "schedules/catalogue.h"
 
@@ -11,41 +18,203 @@ namespace hourglass::cli {
 
 namespace po = boost::program_options;
 
-int search(const Invocation& invocation) {
+namespace {
+
+po::options_description search_options() {
   po::options_description options("options");
-  options.add_options()("schedules", po::value<std::string>()->value_name("A,B,C"),
-                        "which to try; 'all' for every one (default: the plan's)")(
-      "memory-headroom", po::value<double>()->value_name("SHARE"),
-      "leave this share of a GPU's memory free (default 0)")("global-batch", po::value<std::int64_t>()->value_name("N"),
-                                                             "sequences a step, in place of the plan's");
-  add_format(options, "text (default) or json");
+  const auto add = [&](const char* name, const char* value, const char* text) {
+    options.add_options()(name, po::value<std::string>()->value_name(value), text);
+  };
+  add("schedules", "A,B,C", "which to try (default: all)");
+  add("clusters", "A,B", "clusters to try: h800, h100, ... or files (default: the plan's)");
+  add("gpus", "A,B", "GPU counts to try (default: the plan's)");
+  add("max-gpus", "N", "try all powers of two of nodes up to N GPUs");
+  add("max-days", "DAYS", "the plan's training stages must end in this");
+  add("memory-headroom", "SHARE", "leave this share of a GPU's memory free (default 0)");
+  add("global-batch", "A,B", "sequences a step to try (default: the plan's)");
+  add("precisions", "A,B", "bf16, fp8_block, fp8_tensor to try (default: the plan's)");
+  options.add_options()("every-recompute", "try every set of recomputed operators instead of a ladder of eight");
+  options.add_options()("no-bound", "simulate every plan that fits, also where it cannot win");
+  options.add_options()("why-not", po::value<std::vector<std::string>>()->composing()->value_name("KEY=VALUE"),
+                        "explain why the best plan has not this value: pp=8, schedule=1f1b, ...; may be repeated");
+  add("shard", "I/N", "do one of N parts (default: from Slurm's or MPI's environment, else all)");
+  add("results", "FILE", "write JSON Lines there; a file that is there is continued");
+  options.add_options()("merge", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE..."),
+                        "the result of all shards' files, nothing is run");
+  add_format(options, "text (default), json, plan (the best as a plan file), megatron (as flags) or layout");
   add_overrides(options);
-  po::variables_map values;
-  const Usage usage = {"hourglass search PLAN.json [options]",
-                       "Tries every legal parallel layout of the plan's GPUs, and explains the fastest that fits.",
-                       {"plan"}};
-  if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, {"text", "json"});
-  planner::SearchOptions chosen;
-  if (values.count("schedules") > 0) {
-    const std::string names = values["schedules"].as<std::string>();
-    chosen.schedules = names == "all" ? schedules::names() : split(names, ',');
-    for (const std::string& name : chosen.schedules) schedules::catalogue_entry(name);
+  return options;
+}
+
+std::vector<std::int64_t> counts(const po::variables_map& values, const char* name) {
+  std::vector<std::int64_t> all;
+  if (values.count(name) == 0) return all;
+  for (const std::string& part : split(values[name].as<std::string>(), ',')) {
+    const bool digits = !part.empty() && part.size() < 10 && part.find_first_not_of("0123456789") == std::string::npos;
+    if (!digits || std::stoll(part) == 0)
+      throw base::UsageError(fmt::format("'{}' is no count", base::printable(part)), std::string("--") + name,
+                             "give whole numbers, separated by commas");
+    all.push_back(std::stoll(part));
   }
-  if (values.count("memory-headroom") > 0) chosen.memory_headroom = values["memory-headroom"].as<double>();
-  if (!(chosen.memory_headroom >= 0.0 && chosen.memory_headroom < 1.0)) {
+  return all;
+}
+
+double number(const po::variables_map& values, const char* name, double absent) {
+  if (values.count(name) == 0) return absent;
+  const std::string text = values[name].as<std::string>();
+  try {
+    std::size_t used = 0;
+    const double value = std::stod(text, &used);
+    if (used == text.size() && value >= 0.0 && value < 1e30) return value;
+  } catch (const std::exception&) {
+  }
+  throw base::UsageError(fmt::format("'{}' is no number", base::printable(text)), std::string("--") + name);
+}
+
+std::vector<model::Precision> precisions(const po::variables_map& values) {
+  std::vector<model::Precision> all;
+  if (values.count("precisions") == 0) return all;
+  for (const std::string& part : split(values["precisions"].as<std::string>(), ',')) {
+    if (part != "bf16" && part != "fp8_block" && part != "fp8_tensor")
+      throw base::UsageError(fmt::format("'{}' is no precision", base::printable(part)), "--precisions",
+                             base::suggestion(part, {"bf16", "fp8_block", "fp8_tensor"}));
+    all.push_back(part == "bf16"        ? model::Precision::bf16
+                  : part == "fp8_block" ? model::Precision::fp8_block
+                                        : model::Precision::fp8_tensor);
+  }
+  return all;
+}
+
+planner::SearchOptions read_options(const po::variables_map& values) {
+  planner::SearchOptions chosen;
+  if (values.count("schedules") > 0 && values["schedules"].as<std::string>() != "all") {
+    chosen.space.schedules = split(values["schedules"].as<std::string>(), ',');
+    for (const std::string& name : chosen.space.schedules) schedules::catalogue_entry(name);
+  }
+  chosen.space.gpus = counts(values, "gpus");
+  chosen.space.global_batches = counts(values, "global-batch");
+  const std::vector<std::int64_t> most = counts(values, "max-gpus");
+  if (!most.empty()) chosen.space.max_gpus = most.front();
+  chosen.space.precisions = precisions(values);
+  chosen.space.every_recompute = values.count("every-recompute") > 0;
+  chosen.memory_headroom = number(values, "memory-headroom", 0.0);
+  if (chosen.memory_headroom >= 1.0)
     throw base::UsageError(fmt::format("{} is not a share", chosen.memory_headroom), "--memory-headroom",
                            "give at least 0 and less than 1");
+  chosen.max_days = number(values, "max-days", 0.0);
+  chosen.bound = values.count("no-bound") == 0;
+  if (values.count("why-not") > 0) chosen.why_not = values["why-not"].as<std::vector<std::string>>();
+  return chosen;
+}
+
+// A name is a file beside the plan's own cluster.
+std::vector<sim::Inputs> on_clusters(sim::Inputs& inputs, const po::variables_map& values,
+                                     const std::vector<std::string>& assignments) {
+  if (values.count("clusters") == 0) return {};
+  std::vector<sim::Inputs> all;
+  for (const std::string& name : split(values["clusters"].as<std::string>(), ',')) {
+    const std::filesystem::path beside =
+        std::filesystem::path(inputs.plan.cluster_file).parent_path() / (name + ".json");
+    all.push_back(planner::on_cluster(inputs, name.ends_with(".json") ? name : beside.lexically_normal().string(),
+                                      assignments));
   }
-  std::vector<std::string> assignments = overrides(values);
-  if (values.count("global-batch") > 0)
-    assignments.push_back(fmt::format("plan.global_batch={}", values["global-batch"].as<std::int64_t>()));
+  if (all.empty()) throw base::UsageError("names no cluster", "--clusters", "give for instance h800,h100");
+  inputs = all.front();
+  all.erase(all.begin());
+  return all;
+}
+
+// The units of this process, those already in the results file excepted. Empty if another process has the result.
+std::vector<planner::UnitResult> run_units(planner::Search& search, const planner::Shard& shard,
+                                           const Processes& processes, const std::string& file) {
+  std::vector<planner::UnitResult> results;
+  std::unique_ptr<planner::ResultsFile> lines;
+  std::vector<std::uint64_t> units = planner::units_of(shard, search.units());
+  if (!file.empty()) {
+    lines = std::make_unique<planner::ResultsFile>(file, search);
+    for (const planner::UnitResult& known : lines->done()) {
+      const auto found = std::lower_bound(units.begin(), units.end(), known.unit);
+      if (found == units.end() || *found != known.unit) continue;
+      units.erase(found);
+      results.push_back(known);
+    }
+  }
+  const std::size_t before = results.size();
+  std::uint64_t simulated = 0;
+  ProgressLine progress("search");
+  search.run(units, [&](planner::UnitResult result) {
+    if (lines) lines->add(result);
+    simulated += result.simulated;
+    results.push_back(std::move(result));
+    const auto done = static_cast<double>(results.size() - before) / static_cast<double>(units.size());
+    if (!progress.show(done, fmt::format("{} plans simulated", simulated)))
+      throw base::Error("stopped", "search", file.empty() ? "" : "run the same command again to go on");
+  });
+  if (processes.count() == 1) return results;
+  std::string own;
+  for (const planner::UnitResult& result : results) own += planner::unit_line(result);
+  results.clear();
+  for (const std::string& text : processes.gather(own)) {
+    for (const std::string& line : split(text, '\n')) results.push_back(planner::unit_from_line(line, "MPI"));
+  }
+  return processes.rank() == 0 ? planner::without_repeats(std::move(results), search.units(), "MPI") : results;
+}
+
+std::string best_as(const std::string& format, const planner::Search& search, const planner::SearchResult& result) {
+  const planner::SearchChoice choice = search.space().choice(result.finalists.front().point.id);
+  sim::Inputs best = search.inputs_of(choice);
+  if (format == "megatron") return planner::megatron_flags(best, result.layers_per_stage);
+  if (format == "layout") return planner::layout_string(best, result.layers_per_stage) + "\n";
+  best.plan.layers_per_stage = result.layers_per_stage;
+  return planner::plan_json(best.plan).dump(2) + "\n";
+}
+
+}  // namespace
+
+int search(const Invocation& invocation) {
+  po::variables_map values;
+  const Usage usage = {"hourglass search PLAN.json [options]",
+                       "Tries every legal plan for the model: parallelism, schedule, batch, recomputation, SMs, clusters; "
+                       "explains the cheapest that fits.",
+                       {"plan"}};
+  if (!parse(invocation, usage, search_options(), values)) return 0;
+  const std::string format = format_of(values, {"text", "json", "plan", "megatron", "layout"});
+  const planner::SearchOptions chosen = read_options(values);
   const std::string file = required(values, "plan", "PLAN.json");
-  sim::Inputs inputs = sim::load_inputs(file, assignments);
+  const Processes processes;
+  planner::Shard shard = processes.count() > 1
+                             ? planner::Shard{processes.rank(), processes.count(), "MPI"}
+                             : planner::shard_from_environment();
+  if (values.count("shard") > 0) {
+    if (processes.count() > 1) throw base::UsageError("has no place under MPI", "--shard", "leave it out");
+    shard = planner::parse_shard(values["shard"].as<std::string>());
+  }
+  sim::Inputs inputs = sim::load_inputs(file, overrides(values));
   inputs.provenance.argv = invocation.argv;
-  const planner::SearchResult result = planner::search(inputs, chosen);
-  write_out(format == "json" ? reports::search_json(result, inputs.provenance).dump(2) + "\n"
-                             : reports::search_text(inputs, result, file));
+  const std::vector<sim::Inputs> others = on_clusters(inputs, values, overrides(values));
+  planner::Search search(planner::space_of(inputs, others, chosen.space), chosen);
+  if (chosen.max_days > 0.0 && search.training_tokens() <= 0.0)
+    throw base::UsageError("the plan has no training stages", "--max-days", "add stages to it");
+  std::vector<planner::UnitResult> units;
+  if (values.count("merge") > 0) {
+    units = planner::merged(values["merge"].as<std::vector<std::string>>(), search);
+    shard = {};
+  } else {
+    std::string results = values.count("results") > 0 ? values["results"].as<std::string>() : "";
+    if (!results.empty() && processes.count() > 1) results += fmt::format(".{}", processes.rank());
+    units = run_units(search, shard, processes, results);
+    if (processes.count() > 1) {
+      if (processes.rank() != 0) return 0;
+      shard = {};
+    }
+  }
+  const planner::SearchResult result = search.conclude(std::move(units));
+  if (format == "text")
+    write_out(reports::search_text(search, result, file, shard));
+  else if (format == "json")
+    write_out(reports::search_json(search, result, inputs.provenance, shard).dump(2) + "\n");
+  else
+    write_out(best_as(format, search, result));
   return 0;
 }
 

@@ -7,7 +7,9 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "planner/search_sanity.h"
 #include "reports/json.h"
+#include "reports/search.h"
 #include "reports/validation.h"
 
 namespace hourglass::cli {
@@ -56,9 +58,10 @@ int validate(const Invocation& invocation) {
   options.add_options()("profile", po::value<std::string>()->value_name("FILE"),
                         "with --samples: the profile to check");
   options.add_options()("runs", po::value<std::string>()->value_name("FILE"), "instead: measured training runs");
+  options.add_options()("layouts", "instead: search the GPUs of every published run, and say where its layout stands");
   add_format(options, "text (default) or json");
   po::variables_map values;
-  const Usage usage = {"hourglass validate [--runs FILE | --samples FILE... --profile PROFILE.json] [options]",
+  const Usage usage = {"hourglass validate [--layouts | --runs FILE | --samples FILE... --profile PROFILE.json] [options]",
                        "Recomputes what was published and measured, and prints reported, predicted and error.",
                        {}};
   if (!parse(invocation, usage, options, values)) return 0;
@@ -68,6 +71,12 @@ int validate(const Invocation& invocation) {
   const std::string configs = values.count("configs") > 0 ? values["configs"].as<std::string>()
                               : here                      ? "configs"
                                                           : HOURGLASS_SOURCE_DIR "/configs";
+  if (values.count("layouts") > 0) {
+    const std::string runs = values.count("runs") > 0 ? values["runs"].as<std::string>() : configs + "/published/runs.json";
+    const std::vector<planner::SanityRow> rows = planner::search_sanity(runs, configs);
+    write_out(format == "json" ? reports::sanity_json(rows).dump(2) + "\n" : reports::sanity_text(rows));
+    return 0;
+  }
   const planner::Validation validation = values.count("runs") > 0
                                              ? planner::validate_runs(values["runs"].as<std::string>(), configs)
                                          : values.count("samples") > 0 ? of_samples(values, configs)

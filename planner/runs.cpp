@@ -156,6 +156,19 @@ sim::Inputs inputs_of(const Json& row, const std::string& configs) {
 
 }  // namespace
 
+std::vector<PublishedRun> published_runs(const std::string& file, const std::string& configs) {
+  const base::JsonFile document = base::load_json(file, std::size_t{64} << 20);
+  std::vector<PublishedRun> runs;
+  for (const Json& row : document.value["rows"]) {
+    try {
+      runs.push_back({text(row, "id"), base::printable(text(row, "model")), inputs_of(row, configs)});
+    } catch (const Skip&) {  // add_runs lists them
+    } catch (const base::Error&) {
+    }
+  }
+  return runs;
+}
+
 void add_runs(Validation& out, const std::string& file, const std::string& configs) {
   const base::JsonFile document = base::load_json(file, std::size_t{64} << 20);
   const Json* rows = document.value.is_array() ? &document.value : nullptr;

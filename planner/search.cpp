@@ -208,7 +208,7 @@ class Worker {
     durations_.resize(blocks);
     lane_ends_.resize(ranks);
     std::size_t lane = 0;
-    std::array<std::pair<Sweep*, const sim::StepCandidate*>, sim::lanes> loaded{};
+    std::array<std::pair<Sweep*, const sim::StepCandidate*>, sim::sweep_lanes> loaded{};
     sim::Lanes message;
     const auto flush = [&] {
       program.sweep(durations_.data(), message, lane_ends_.data());
@@ -220,7 +220,7 @@ class Worker {
         loaded[lane] = {&sweeps_[i], &candidate};
         message.at[lane] = candidate.message;
         for (std::size_t b = 0; b < blocks; ++b) durations_[b].at[lane] = candidate.durations[b];
-        if (++lane == sim::lanes) flush();
+        if (++lane == sim::sweep_lanes) flush();
       }
     }
     if (lane > 0) flush();

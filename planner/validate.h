@@ -54,6 +54,13 @@ Validation validate_runs(const std::string& file, const std::string& configs);
 // Appends a file's runs as rows, and those that cannot be modelled as skipped.
 void add_runs(Validation& validation, const std::string& file, const std::string& configs);
 
+// The runs of a file as plans; those that cannot be modelled are left out.
+struct PublishedRun {
+  std::string id, model;
+  sim::Inputs inputs;
+};
+std::vector<PublishedRun> published_runs(const std::string& file, const std::string& configs);
+
 // Fills in the classes from the rows.
 void summarise(Validation& validation);
 

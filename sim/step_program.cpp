@@ -114,12 +114,12 @@ HOURGLASS_EVERY_PROCESSOR void StepProgram::sweep(const Lanes* durations, const 
   for (const Node& node : nodes_) {
     const Lanes &first = slots[node.input[0]], &second = slots[node.input[1]], &work = durations[node.block];
     Lanes& end = ends[node.rank];
-    for (std::size_t l = 0; l < lanes; ++l)
+    for (std::size_t l = 0; l < sweep_lanes; ++l)
       end.at[l] = std::max(end.at[l], std::max(first.at[l], second.at[l])) + work.at[l];
     for (const std::uint32_t output : node.output) {
       if (output == 0) break;
       Lanes &wire = wires[node.rank], &slot = slots[output];
-      for (std::size_t l = 0; l < lanes; ++l)
+      for (std::size_t l = 0; l < sweep_lanes; ++l)
         slot.at[l] = wire.at[l] = std::max(wire.at[l], end.at[l]) + message.at[l];
     }
   }

@@ -11,9 +11,9 @@
 // A schedule compiled for pricing: the order is worked out once, then whole steps of several plans at a time are swept.
 namespace hourglass::sim {
 
-inline constexpr std::size_t lanes = 8;  // plans in one sweep
+inline constexpr std::size_t sweep_lanes = 8;  // plans in one sweep
 struct alignas(64) Lanes {
-  std::array<base::Time, lanes> at{};
+  std::array<base::Time, sweep_lanes> at{};
 };
 
 class StepProgram {

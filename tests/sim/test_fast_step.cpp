@@ -85,12 +85,12 @@ TEST_CASE("eight plans in one sweep are the eight alone") {
   std::mt19937_64 random(3);
   std::vector<sim::Lanes> durations(program.blocks().size()), ends(4);
   sim::Lanes message;
-  for (std::size_t l = 0; l < sim::lanes; ++l) {
+  for (std::size_t l = 0; l < sim::sweep_lanes; ++l) {
     message.at[l] = static_cast<base::Time>(random() % 1000);
     for (sim::Lanes& block : durations) block.at[l] = static_cast<base::Time>(random() % 5000);
   }
   program.sweep(durations.data(), message, ends.data());
-  for (std::size_t l = 0; l < sim::lanes; ++l) {
+  for (std::size_t l = 0; l < sim::sweep_lanes; ++l) {
     std::vector<base::Time> own, alone(4);
     for (const sim::Lanes& block : durations) own.push_back(block.at[l]);
     program.sweep_one(own.data(), message.at[l], alone.data());
