@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/program_options.hpp>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,10 @@ bool parse(const Invocation& invocation, const Usage& usage, const boost::progra
 void add_format(boost::program_options::options_description& options, const std::string& choices);
 void add_overrides(boost::program_options::options_description& options);
 std::vector<std::string> overrides(const boost::program_options::variables_map& values);
+// --html FILE: the result as one self-contained page, besides what goes to stdout.
+void add_html(boost::program_options::options_description& options);
+// Writes it where it was asked for. `page` is called only then.
+void write_html(const boost::program_options::variables_map& values, const std::function<std::string()>& page);
 // The value of --format, one of `choices`.
 std::string format_of(const boost::program_options::variables_map& values, const std::vector<std::string>& choices);
 // A required argument; `what` is named when it is missing.

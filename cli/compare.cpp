@@ -6,6 +6,7 @@
 #include "planner/comparison.h"
 #include "planner/sweep.h"
 #include "reports/csv.h"
+#include "reports/html.h"
 #include "reports/json.h"
 #include "reports/text.h"
 #include "schedules/svg.h"
@@ -63,6 +64,12 @@ std::string render(const planner::Sweep& sweep, const std::string& format, const
   return format == "json" ? reports::sweep_json(sweep, provenance).dump(2) + "\n" : reports::sweep_csv(sweep);
 }
 
+void tell(const planner::Comparison& comparison, const po::variables_map& values, const std::string& format,
+          const base::Provenance& provenance) {
+  write_html(values, [&] { return reports::comparison_html(comparison, provenance); });
+  write_out(render(comparison, format, provenance));
+}
+
 void check_exclusive(const po::variables_map& values) {
   if (values.count("plan") > 0) {
     for (const char* name : {"ranks", "micro-batches", "costs"}) {
@@ -92,6 +99,7 @@ int compare(const Invocation& invocation) {
       "micro_batches=FIRST:LAST[:STEP] or pipeline_ranks=..., as csv (default) or json");
   add_format(options, "text (default), json, csv or svg");
   add_overrides(options);
+  add_html(options);
   po::variables_map values;
   const Usage usage = {"hourglass compare [PLAN.json | --ranks P --micro-batches M --costs LIST] [options]",
                        "Pipeline schedules side by side, on a plan or on abstract costs.",
@@ -101,6 +109,8 @@ int compare(const Invocation& invocation) {
   const std::vector<std::string> formats =
       sweeping ? std::vector<std::string>{"csv", "json"} : std::vector<std::string>{"text", "json", "csv", "svg"};
   const std::string format = format_of(values, formats);
+  if (sweeping && values.count("html") > 0)
+    throw base::UsageError("is for one comparison", "--html", "leave out --sweep");
   const planner::CompareOptions chosen = compare_options(values);
   check_exclusive(values);
   const planner::SweepRange range =
@@ -108,8 +118,10 @@ int compare(const Invocation& invocation) {
   if (values.count("plan") > 0) {
     sim::Inputs inputs = sim::load_inputs(values["plan"].as<std::string>(), overrides(values));
     inputs.provenance.argv = invocation.argv;
-    write_out(sweeping ? render(planner::sweep(range, inputs, chosen), format, inputs.provenance)
-                       : render(planner::compare(inputs, chosen), format, inputs.provenance));
+    if (sweeping)
+      write_out(render(planner::sweep(range, inputs, chosen), format, inputs.provenance));
+    else
+      tell(planner::compare(inputs, chosen), values, format, inputs.provenance);
     return 0;
   }
   base::Provenance provenance;
@@ -117,8 +129,10 @@ int compare(const Invocation& invocation) {
   const schedules::Shape shape = shape_of(values, range.variable);
   const schedules::Costs costs =
       values.count("costs") > 0 ? parse_costs(values["costs"].as<std::string>()) : schedules::Costs{};
-  write_out(sweeping ? render(planner::sweep(range, shape, costs, chosen), format, provenance)
-                     : render(planner::compare(shape, costs, chosen), format, provenance));
+  if (sweeping)
+    write_out(render(planner::sweep(range, shape, costs, chosen), format, provenance));
+  else
+    tell(planner::compare(shape, costs, chosen), values, format, provenance);
   return 0;
 }
 

@@ -78,6 +78,15 @@ void add_overrides(po::options_description& options) {
                         "override an input: plan.key=value, cluster.key=value, profile.key=value; may be repeated");
 }
 
+void add_html(po::options_description& options) {
+  options.add_options()("html", po::value<std::string>()->value_name("FILE"),
+                        "also write the report as one self-contained HTML file");
+}
+
+void write_html(const po::variables_map& values, const std::function<std::string()>& page) {
+  if (values.count("html") > 0) write_file(values["html"].as<std::string>(), page());
+}
+
 std::vector<std::string> overrides(const po::variables_map& values) {
   return values.count("set") > 0 ? values["set"].as<std::vector<std::string>>() : std::vector<std::string>{};
 }

@@ -3,6 +3,7 @@
 
 #include "cli/command.h"
 #include "planner/budget.h"
+#include "reports/html.h"
 #include "reports/json.h"
 #include "reports/text.h"
 
@@ -15,6 +16,7 @@ int plan(const Invocation& invocation) {
   add_format(options, "text (default) or json");
   add_overrides(options);
   options.add_options()("explain", "text: also print where every cost comes from");
+  add_html(options);
   po::variables_map values;
   const Usage usage = {"hourglass plan PLAN.json [options]",
                        "The GPU-hour budget of a training run: every stage's step is simulated, then multiplied.",
@@ -29,6 +31,7 @@ int plan(const Invocation& invocation) {
   };
   const planner::Budget budget = planner::make_budget(inputs, terminal ? planner::Progress(progress) : nullptr);
   if (terminal) fmt::print(stderr, "\r{:40}\r", "");
+  write_html(values, [&] { return reports::budget_html(budget, inputs); });
   if (format == "json") {
     write_out(reports::budget_json(budget, inputs.provenance).dump(2) + "\n");
   } else {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "reports/html.h"
 #include "reports/search.h"
 #include "schedules/catalogue.h"
 
@@ -20,6 +21,7 @@ int search(const Invocation& invocation) {
                                                              "sequences a step, in place of the plan's");
   add_format(options, "text (default) or json");
   add_overrides(options);
+  add_html(options);
   po::variables_map values;
   const Usage usage = {"hourglass search PLAN.json [options]",
                        "Tries every legal parallel layout of the plan's GPUs, and explains the fastest that fits.",
@@ -44,6 +46,7 @@ int search(const Invocation& invocation) {
   sim::Inputs inputs = sim::load_inputs(file, assignments);
   inputs.provenance.argv = invocation.argv;
   const planner::SearchResult result = planner::search(inputs, chosen);
+  write_html(values, [&] { return reports::search_html(inputs, result); });
   write_out(format == "json" ? reports::search_json(result, inputs.provenance).dump(2) + "\n"
                              : reports::search_text(inputs, result, file));
   return 0;

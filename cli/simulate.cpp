@@ -2,6 +2,7 @@
 
 #include "cli/command.h"
 #include "reports/chrome_trace.h"
+#include "reports/html.h"
 #include "reports/json.h"
 #include "reports/text.h"
 
@@ -16,6 +17,7 @@ int simulate(const Invocation& invocation) {
   options.add_options()("explain", "text: also print where every cost comes from");
   options.add_options()("trace", po::value<std::string>()->value_name("FILE"),
                         "write what ran when, for ui.perfetto.dev: trace.json, or trace.json.gz");
+  add_html(options);
   po::variables_map values;
   const Usage usage = {
       "hourglass simulate PLAN.json [options]", "One training step of the plan, rank by rank.", {"plan"}};
@@ -23,10 +25,11 @@ int simulate(const Invocation& invocation) {
   const std::string format = format_of(values, {"text", "json"});
   sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
   inputs.provenance.argv = invocation.argv;
-  const bool traced = values.count("trace") > 0;
+  const bool traced = values.count("trace") > 0, recorded = traced || values.count("html") > 0;
   sim::StepRecord record;
-  const sim::Result result = sim::simulate(inputs, traced ? &record : nullptr);
+  const sim::Result result = sim::simulate(inputs, recorded ? &record : nullptr);
   if (traced) write_file(values["trace"].as<std::string>(), reports::chrome_trace(inputs, result, record));
+  write_html(values, [&] { return reports::step_html(inputs, result, record); });
   if (format == "json") {
     write_out(reports::step_json(result, inputs.provenance).dump(2) + "\n");
   } else {

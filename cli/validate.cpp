@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "reports/html.h"
 #include "reports/json.h"
 #include "reports/validation.h"
 
@@ -57,6 +58,7 @@ int validate(const Invocation& invocation) {
                         "with --samples: the profile to check");
   options.add_options()("runs", po::value<std::string>()->value_name("FILE"), "instead: measured training runs");
   add_format(options, "text (default) or json");
+  add_html(options);
   po::variables_map values;
   const Usage usage = {"hourglass validate [--runs FILE | --samples FILE... --profile PROFILE.json] [options]",
                        "Recomputes what was published and measured, and prints reported, predicted and error.",
@@ -74,6 +76,7 @@ int validate(const Invocation& invocation) {
                                                                        : planner::validate_published(configs);
   base::Provenance provenance;
   provenance.argv = invocation.argv;
+  write_html(values, [&] { return reports::validation_html(validation, provenance); });
   write_out(format == "json" ? reports::validation_json(validation, provenance).dump(2) + "\n"
                              : reports::validation_text(validation));
   return validation.exceeded() ? 3 : 0;
