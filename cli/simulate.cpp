@@ -1,14 +1,54 @@
 #include "sim/simulate.h"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/error.h"
 #include "cli/command.h"
+#include "cli/progress.h"
 #include "reports/chrome_trace.h"
 #include "reports/html.h"
 #include "reports/json.h"
 #include "reports/text.h"
+#include "sim/tune_overlap.h"
 
 namespace hourglass::cli {
 
 namespace po = boost::program_options;
+
+namespace {
+
+sim::Fold fold_of(const po::variables_map& values) {
+  const std::string fold = values.count("fold") > 0 ? values["fold"].as<std::string>() : "auto";
+  const std::vector<std::string> choices = {"auto", "on", "off"};
+  const auto found = std::find(choices.begin(), choices.end(), fold);
+  if (found == choices.end()) {
+    throw base::UsageError(fmt::format("unknown choice '{}'", base::printable(fold)), "--fold",
+                           base::suggestion(fold, choices));
+  }
+  return static_cast<sim::Fold>(found - choices.begin());
+}
+
+sim::Result run(const sim::Inputs& inputs, sim::Fold fold, sim::StepRecord* record) {
+  constexpr double share_of_memory = 0.8, worth_saying = 1e9;
+  ProgressLine line("simulating");
+  sim::SimulateOptions options;
+  options.fold = fold;
+  options.memory_limit_bytes =
+      share_of_memory * static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  options.announce = [](double tasks, double bytes) {
+    if (bytes < worth_saying && isatty(STDERR_FILENO) == 0) return;
+    fmt::print(stderr, "every GPU one by one: {:.1f} million tasks, about {:.1f} GiB of memory\n", tasks / base::mega,
+               bytes / base::gibi);
+  };
+  options.progress = line.callback();
+  return sim::simulate(inputs, record, options);
+}
+
+}  // namespace
 
 int simulate(const Invocation& invocation) {
   po::options_description options("options");
@@ -17,6 +57,12 @@ int simulate(const Invocation& invocation) {
   options.add_options()("explain", "text: also print where every cost comes from");
   options.add_options()("trace", po::value<std::string>()->value_name("FILE"),
                         "write what ran when, for ui.perfetto.dev: trace.json, or trace.json.gz");
+  options.add_options()("overlap-order", po::value<std::string>()->value_name("FILE"),
+                        "the order of the steps of an overlapped pair, as configs/overlap/deepseek.json");
+  options.add_options()("fold", po::value<std::string>()->value_name("auto|on|off"),
+                        "simulate one GPU of each pipeline rank (auto: unless the plan's variation makes them differ)");
+  options.add_options()("tune-overlap", "try every such order and split of the SMs, and simulate the best");
+  options.add_options()("trace-flows", "in the trace: an arrow for every message between pipeline ranks");
   add_html(options);
   po::variables_map values;
   const Usage usage = {
@@ -25,15 +71,30 @@ int simulate(const Invocation& invocation) {
   const std::string format = format_of(values, {"text", "json"});
   sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
   inputs.provenance.argv = invocation.argv;
+  if (values.count("overlap-order") > 0)
+    inputs.plan.overlap_order = sim::load_overlap_order(values["overlap-order"].as<std::string>());
+  std::optional<sim::OverlapTuning> tuning;
+  if (values.count("tune-overlap") > 0) {
+    tuning = sim::tune_overlap(inputs);
+    inputs.plan.overlap_order = tuning->best.order;
+    inputs.plan.communication_sms = tuning->best.communication_sms;
+  }
   const bool traced = values.count("trace") > 0, recorded = traced || values.count("html") > 0;
+  if (values.count("trace-flows") > 0 && !traced)
+    throw base::UsageError("is for a trace", "--trace-flows", "give --trace FILE");
   sim::StepRecord record;
-  const sim::Result result = sim::simulate(inputs, recorded ? &record : nullptr);
-  if (traced) write_file(values["trace"].as<std::string>(), reports::chrome_trace(inputs, result, record));
+  const sim::Result result = run(inputs, fold_of(values), recorded ? &record : nullptr);
+  if (traced) {
+    write_file(values["trace"].as<std::string>(),
+               reports::chrome_trace(inputs, result, record, {values.count("trace-flows") > 0}));
+  }
   write_html(values, [&] { return reports::step_html(inputs, result, record); });
   if (format == "json") {
-    write_out(reports::step_json(result, inputs.provenance).dump(2) + "\n");
+    base::Json document = reports::step_json(result, inputs.provenance);
+    if (tuning) document["overlap_tuning"] = reports::tuning_json(*tuning);
+    write_out(document.dump(2) + "\n");
   } else {
-    write_out(reports::step_text(inputs, result) +
+    write_out(reports::step_text(inputs, result) + (tuning ? reports::tuning_text(*tuning) : "") +
               (values.count("explain") > 0 ? reports::explain_text(inputs.profile) : ""));
   }
   return 0;

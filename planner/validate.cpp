@@ -58,6 +58,9 @@ void add_trace(Validation& out, base::Fields trace, const std::string& folder) {
   const sim::Block block = sim::build_block(schedules::Kind::overlapped, layers, layers, prices);
   out.rows.push_back({"overlapped block of DeepSeek's trace", "trace block", trace.number("block_ms"),
                       base::seconds(sim::duration(block)) * 1e3, "ms"});
+  out.rows.push_back({"communication that the trace's block does not hide", "trace exposed communication",
+                      trace.number("exposed_communication_ms"),
+                      base::seconds(sim::duration(block) - block.compute) * 1e3, "ms"});
   base::Fields phases = trace.object("phases_us");
   for (const std::string& name : phases.keys()) {
     const model::Part part = name.starts_with("attention") ? model::attention : model::mlp;

@@ -15,7 +15,7 @@ namespace hourglass::reports {
 
 namespace {
 
-constexpr const char* lanes[] = {"schedule", "compute", "communication", "point-to-point"};
+constexpr const char* lane_names[] = {"schedule", "compute", "communication", "point-to-point", "gradients"};
 double microseconds(base::Time time) { return base::seconds(time) * 1e6; }
 
 }  // namespace
@@ -32,10 +32,10 @@ std::string chrome_trace(const sim::Inputs& inputs, const sim::Result& result, c
         rank == 0 ? "" : ",", rank, rank);
     fmt::format_to(to, ",\n{{\"ph\":\"M\",\"name\":\"process_sort_index\",\"pid\":{},\"args\":{{\"sort_index\":{}}}}}",
                    rank, rank);
-    for (int lane = 0; lane < 4; ++lane) {
+    for (int lane = 0; lane < sim::lanes; ++lane) {
       fmt::format_to(to,
                      ",\n{{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":{},\"tid\":{},\"args\":{{\"name\":\"{}\"}}}}",
-                     rank, lane, lanes[lane]);
+                     rank, lane, lane_names[lane]);
     }
   }
   for (const sim::Span& span : record.spans) {

@@ -1,6 +1,7 @@
 #include "reports/json.h"
 
 #include "model/counts.h"
+#include "reports/causes.h"
 
 namespace hourglass::reports {
 
@@ -23,6 +24,8 @@ Json rank_json(const sim::RankResult& rank) {
           {"optimizer_s", rank.optimizer_s},
           {"bubble_s", rank.bubble_s},
           {"exposed_communication_s", rank.exposed_communication_s},
+          {"exposed_communication", exposed_json(rank.exposed)},
+          {"idle", idle_json(rank.idle)},
           {"overlapped_pairs", rank.overlapped_pairs},
           {"peak_memory_bytes", rank.peak_memory_bytes},
           {"peak_memory_at_s", rank.peak_memory_at_s},
@@ -52,6 +55,10 @@ Json step_fields(const sim::Result& result) {
   out["ranks"] = std::move(ranks);
   out["slowest_rank"] = result.slowest_rank;
   out["bubble_ratio"] = result.bubble_ratio;
+  out["critical_path"] = critical_path_json(result.critical_path);
+  out["folding"] = {{"folded", result.not_folded.empty()},
+                    {"not_folded_because", result.not_folded},
+                    {"simulated_gpus", result.simulated_gpus}};
   if (!result.network) return out;
   Json links = Json::array();
   for (const sim::HotLink& link : result.network->hottest)
@@ -164,6 +171,24 @@ Json budget_json(const planner::Budget& budget, const base::Provenance& provenan
   }
   out["sensitivities"] = std::move(sensitivities);
   return out;
+}
+
+base::Json tuning_json(const sim::OverlapTuning& tuning) {
+  const auto choice_json = [](const sim::OverlapChoice& choice) {
+    Json order = Json::array();
+    for (const sim::OverlapStep& step : choice.order) order.push_back(sim::step_name(step));
+    return Json{{"order", std::move(order)},
+                {"communication_sms", choice.communication_sms},
+                {"pair_s", choice.pair_s},
+                {"step_time_s", choice.step_s}};
+  };
+  Json splits = Json::array();
+  for (const sim::OverlapChoice& choice : tuning.by_split) splits.push_back(choice_json(choice));
+  return {{"orders", tuning.orders},
+          {"splits", tuning.splits},
+          {"given", choice_json(tuning.given)},
+          {"best", choice_json(tuning.best)},
+          {"by_split", std::move(splits)}};
 }
 
 Json step_json(const sim::Result& result, const base::Provenance& provenance) {

@@ -7,6 +7,7 @@
 #include "planner/sweep.h"
 #include "planner/validate.h"
 #include "sim/result.h"
+#include "sim/tune_overlap.h"
 
 // Results as JSON. Keys carry their unit. schema_version is semver: a key is only removed or changed in meaning with a
 // new major version, and only added with a new minor one.
@@ -15,6 +16,7 @@ namespace hourglass::reports {
 inline constexpr const char* schema_version = "1.0.0";
 
 base::Json budget_json(const planner::Budget& budget, const base::Provenance& provenance);
+base::Json tuning_json(const sim::OverlapTuning& tuning);
 base::Json step_json(const sim::Result& result, const base::Provenance& provenance);
 base::Json comparison_json(const planner::Comparison& comparison, const base::Provenance& provenance);
 base::Json sweep_json(const planner::Sweep& sweep, const base::Provenance& provenance);

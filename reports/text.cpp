@@ -6,6 +6,7 @@
 
 #include "base/units.h"
 #include "model/counts.h"
+#include "reports/causes.h"
 #include "reports/table.h"
 
 namespace hourglass::reports {
@@ -142,6 +143,20 @@ std::string network_lines(const sim::ExpertNetwork& n) {
 
 }  // namespace
 
+std::string tuning_text(const sim::OverlapTuning& t) {
+  std::string out = fmt::format("\n  overlap tuned: {} orders of a pair's steps under each of {} splits of the SMs\n",
+                                t.orders, t.splits);
+  const std::pair<const char*, const sim::OverlapChoice*> rows[] = {{"given", &t.given}, {"best", &t.best}};
+  for (const auto& [name, choice] : rows) {
+    out += fmt::format("    {:<6} {:>2} SMs, step {:.3f} s: {}\n", name, choice->communication_sms, choice->step_s,
+                       sim::order_text(choice->order));
+  }
+  Table table({"SMs", "a layer pair, ms", "step, s"});
+  for (const sim::OverlapChoice& choice : t.by_split)
+    table.add({std::to_string(choice.communication_sms), fixed(choice.pair_s * 1e3, 3), fixed(choice.step_s, 3)});
+  return out + table.text();
+}
+
 std::string step_text(const sim::Inputs& inputs, const sim::Result& result) {
   const model::Parallelism& p = inputs.plan.parallel;
   std::string out = fmt::format("{} on {} GPUs of cluster {} (costs: profile {})\n", inputs.model.name,
@@ -150,7 +165,11 @@ std::string step_text(const sim::Inputs& inputs, const sim::Result& result) {
                      p.pipeline, p.data, p.expert);
   out += step_lines(result) + memory_line(result) + layers_line(result);
   if (result.network) out += network_lines(*result.network);
-  return out + "\n  seconds of a step and GiB at the peak, by pipeline rank\n" + rank_table(result);
+  if (!result.not_folded.empty()) {
+    out += fmt::format("  every GPU      {} GPUs simulated one by one ({}); of each rank, the one that computes longest\n",
+                       grouped(static_cast<double>(result.simulated_gpus)), result.not_folded);
+  }
+  return out + "\n  seconds of a step and GiB at the peak, by pipeline rank\n" + rank_table(result) + causes_text(result);
 }
 
 std::string comparison_text(const planner::Comparison& comparison) {

@@ -7,11 +7,15 @@
 #include "schedules/synthesize.h"
 #include "sim/plan.h"
 #include "sim/result.h"
+#include "sim/tune_overlap.h"
 
 // Results as a person wants them, on one screen.
 namespace hourglass::reports {
 
 std::string budget_text(const planner::Budget& budget);
+// What simulate --tune-overlap tried and found.
+std::string tuning_text(const sim::OverlapTuning& tuning);
+
 std::string step_text(const sim::Inputs& inputs, const sim::Result& result);
 std::string comparison_text(const planner::Comparison& comparison);
 std::string model_text(const model::ModelSpec& model, std::int64_t sequence_length);

@@ -10,8 +10,8 @@
 // F&B (DualPipe):     a layer of the forward with a layer of the backward, in the order of DeepSeek's published trace:
 //       compute         attention(F)   mlp(B)        mlp(W)  mlp(F)    attention(B)  attention(W)
 //       communication   combine(B)     dispatch(F)   dispatch(B)       combine(F)
-//   so each all-to-all has computation of the other micro-batch beside it. In a pair GEMMs run on the SMs that
-//   communication leaves (132 - 20) for the whole block, as that trace shows.
+//   so each all-to-all has computation of the other micro-batch beside it; the order is data (overlap_order.h). In a
+//   pair GEMMs run on the SMs that communication leaves (132 - 20) for the whole block, as that trace shows.
 //
 // Limits: outside pairs a kernel has the whole GPU, except W while it fills the wait for an all-to-all; shared experts
 // do not overlap the dispatch; a block's outputs are there at its end. Streams are FIFO, so order of appearance here is
@@ -30,25 +30,41 @@ using schedules::Kind;
 
 constexpr std::uint32_t from_start = ~std::uint32_t{0};
 
+struct Unit {
+  UnitKind kind;
+  std::uint32_t place;  // in its stage
+};
+
+std::vector<Unit> placed(const std::vector<UnitKind>& kinds) {
+  std::vector<Unit> units;
+  for (const UnitKind kind : kinds) units.push_back({kind, static_cast<std::uint32_t>(units.size())});
+  return units;
+}
+
 class BlockBuilder {
  public:
   BlockBuilder(const UnitPrices& prices, bool overlapped) : prices_(prices), overlapped_(overlapped) {}
 
   // Appends a part's runs, each after the one before and the first after segment `previous`. Returns the last segment.
-  std::uint32_t chain(UnitKind unit, Pass pass, Part part, std::uint32_t previous) {
-    return append(unit, pass, part, previous, overlapped_);
+  std::uint32_t chain(Unit unit, Pass pass, Part part, std::uint32_t previous) {
+    return append(unit, pass, part, previous, false);
   }
   // `beside`: an all-to-all of this block runs meanwhile.
-  std::uint32_t weight(UnitKind unit, Part part, std::uint32_t previous, bool beside = false) {
-    return append(unit, Pass::backward_weight, part, previous, overlapped_ || beside);
+  std::uint32_t weight(Unit unit, Part part, std::uint32_t previous, bool beside = false) {
+    return append(unit, Pass::backward_weight, part, previous, beside && !overlapped_);
   }
   bool overlap_weight_gradients() const { return prices_.overlap_weight_gradients(); }
   Block take() { return std::move(block_); }
 
  private:
-  std::uint32_t append(UnitKind unit, Pass pass, Part part, std::uint32_t previous, bool overlapped) {
-    for (const PricedRun& run : prices_.of(unit, pass, overlapped)[part]) {
-      Block::Segment segment{run.communication, run.work, {}, unit, part, pass};
+  std::uint32_t append(Unit unit, Pass pass, Part part, std::uint32_t previous, bool beside) {
+    const PricedPart& alone = prices_.of(unit.kind, pass, overlapped_)[part];
+    const PricedPart& runs = beside ? prices_.of(unit.kind, pass, true)[part] : alone;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      const PricedRun& run = runs[i];
+      Block::Segment segment{run.communication, run.work,      {},        unit.kind, part, pass, unit.place,
+                             run.by_class,      run.nic_bytes, run.group, 1.0};
+      if (beside && alone[i].work > 0) segment.slowdown = base::seconds(run.work) / base::seconds(alone[i].work);
       if (previous != from_start) segment.after.push_back(previous);
       if (!run.communication) block_.compute += run.work;
       block_.segments.push_back(std::move(segment));
@@ -62,14 +78,14 @@ class BlockBuilder {
   Block block_;
 };
 
-std::uint32_t forward_unit(BlockBuilder& builder, UnitKind unit, std::uint32_t previous) {
+std::uint32_t forward_unit(BlockBuilder& builder, Unit unit, std::uint32_t previous) {
   for (const Part part : {model::attention, model::dispatch, model::mlp, model::combine}) {
     previous = builder.chain(unit, Pass::forward, part, previous);
   }
   return previous;
 }
 
-std::uint32_t backward_unit(BlockBuilder& builder, UnitKind unit, std::uint32_t previous, bool with_weight) {
+std::uint32_t backward_unit(BlockBuilder& builder, Unit unit, std::uint32_t previous, bool with_weight) {
   const std::uint32_t received = builder.chain(unit, Pass::backward_input, model::combine, previous);
   const std::uint32_t mlp = builder.chain(unit, Pass::backward_input, model::mlp, received);
   if (with_weight && !builder.overlap_weight_gradients()) {
@@ -78,19 +94,22 @@ std::uint32_t backward_unit(BlockBuilder& builder, UnitKind unit, std::uint32_t 
     return builder.weight(unit, model::attention, builder.chain(unit, Pass::backward_input, model::attention, sent));
   }
   const std::uint32_t sent = builder.chain(unit, Pass::backward_input, model::dispatch, mlp);
-  const bool beside = unit == UnitKind::moe_layer;
+  const bool beside = unit.kind == UnitKind::moe_layer;
   if (with_weight) builder.weight(unit, model::mlp, mlp, beside);
   const std::uint32_t attention = builder.chain(unit, Pass::backward_input, model::attention, sent);
   if (with_weight) builder.weight(unit, model::attention, attention, beside);
   return attention;
 }
 
-Block overlapped_block(const std::vector<UnitKind>& forward, std::vector<UnitKind> backward, const UnitPrices& prices) {
-  std::reverse(backward.begin(), backward.end());
+Block overlapped_block(const std::vector<UnitKind>& forward_kinds, const std::vector<UnitKind>& backward_kinds,
+                       const UnitPrices& prices) {
   const auto communicates = [](const std::vector<UnitKind>& units) {
     return std::find(units.begin(), units.end(), UnitKind::moe_layer) != units.end();
   };
-  BlockBuilder builder(prices, communicates(forward) || communicates(backward));
+  BlockBuilder builder(prices, communicates(forward_kinds) || communicates(backward_kinds));
+  const std::vector<Unit> forward = placed(forward_kinds);
+  std::vector<Unit> backward = placed(backward_kinds);
+  std::reverse(backward.begin(), backward.end());
   std::uint32_t f = from_start, b = from_start;
   for (std::size_t i = 0; i < std::max(forward.size(), backward.size()); ++i) {
     if (i >= forward.size()) {
@@ -101,27 +120,27 @@ Block overlapped_block(const std::vector<UnitKind>& forward, std::vector<UnitKin
       f = forward_unit(builder, forward[i], f);
       continue;
     }
-    const UnitKind fu = forward[i], bu = backward[i];
-    b = builder.chain(bu, Pass::backward_input, model::combine, b);
-    f = builder.chain(fu, Pass::forward, model::attention, f);
-    f = builder.chain(fu, Pass::forward, model::dispatch, f);
-    b = builder.chain(bu, Pass::backward_input, model::mlp, b);
-    const std::uint32_t mlp = b;
-    b = builder.chain(bu, Pass::backward_input, model::dispatch, b);
-    builder.weight(bu, model::mlp, mlp);
-    f = builder.chain(fu, Pass::forward, model::mlp, f);
-    b = builder.chain(bu, Pass::backward_input, model::attention, b);
-    builder.weight(bu, model::attention, b);
-    f = builder.chain(fu, Pass::forward, model::combine, f);
+    std::uint32_t mlp = b, attention = b;  // of the backward: what its weight gradients wait for
+    for (const OverlapStep& step : prices.overlap_order()) {
+      if (step.pass == Pass::forward) f = builder.chain(forward[i], step.pass, step.part, f);
+      if (step.pass == Pass::backward_input) {
+        b = builder.chain(backward[i], step.pass, step.part, b);
+        if (step.part == model::mlp) mlp = b;
+        if (step.part == model::attention) attention = b;
+      }
+      if (step.pass == Pass::backward_weight)
+        builder.weight(backward[i], step.part, step.part == model::mlp ? mlp : attention);
+    }
   }
   return builder.take();
 }
 
-Block single_block(Kind kind, std::vector<UnitKind> units, const UnitPrices& prices) {
+Block single_block(Kind kind, const std::vector<UnitKind>& kinds, const UnitPrices& prices) {
   BlockBuilder builder(prices, false);
+  std::vector<Unit> units = placed(kinds);
   if (kind != Kind::forward) std::reverse(units.begin(), units.end());
   std::uint32_t previous = from_start;
-  for (const UnitKind unit : units) {
+  for (const Unit unit : units) {
     if (kind == Kind::forward) previous = forward_unit(builder, unit, previous);
     if (kind == Kind::backward_input || kind == Kind::backward) {
       previous = backward_unit(builder, unit, previous, kind == Kind::backward);

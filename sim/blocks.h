@@ -20,6 +20,11 @@ struct Block {
     UnitKind unit = UnitKind::dense_layer;
     model::Part part = model::attention;
     model::Pass pass = model::Pass::forward;
+    std::uint32_t layer = 0;  // the unit's place in its stage
+    ClassTimes by_class = {};
+    double nic_bytes = 0.0;
+    model::Group group = model::Group::tensor;  // of communication
+    double slowdown = 1.0;  // `work` over what it is with the whole GPU, if only communication beside it costs that
   };
   std::vector<Segment> segments;
   base::Time compute = 0;  // total work on the compute stream

@@ -12,8 +12,9 @@
 
 namespace hourglass::sim {
 
-TaskId TaskGraphBuilder::add(std::uint32_t stream, base::Time work) {
+TaskId TaskGraphBuilder::add(std::uint32_t stream, base::Time work, const TaskUse& use) {
   const auto id = static_cast<TaskId>(graph_.work.size());
+  graph_.use.push_back(use);
   graph_.work.push_back(work);
   graph_.stream.push_back(stream);
   if (last_on_stream_[stream] != none) edges_.push_back({last_on_stream_[stream], id});

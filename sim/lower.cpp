@@ -6,76 +6,39 @@
 //   clipping),
 //      the update of the rank's shard, all-gather of the parameters (ZeRO-1, Rajbhandari et al. 2020).
 // An action begins when the one before it on its rank has ended on both streams: a block is never entered half way,
-// which is the timing of SCHEDULES.md, section 1. Messages of one rank queue behind each other on its NIC; they do not
-// slow the all-to-all here (the flow-level network will do that).
+// which is the timing of the schedules' own evaluation. Messages of one rank queue behind each other. Overlapped, a
+// chunk's gradients are reduced on a stream of their own once its last W is done, and its parameters are gathered at
+// the start of the step, before its first F: that is the update of the step before, and steps follow each other at the
+// same interval.
 #include "sim/lower.h"
 
+#include <algorithm>
 #include <array>
+#include <map>
+#include <unordered_map>
 
 #include "schedules/dependencies.h"
 #include "sim/price.h"
 
 namespace hourglass::sim {
 
-namespace {
-
 std::uint32_t stream_of(int rank, Stream stream) {
   return static_cast<std::uint32_t>(rank) * streams_per_rank + static_cast<std::uint32_t>(stream);
 }
 
-ActionTasks add_block(TaskGraphBuilder& builder, int rank, const Block& block) {
-  const std::uint32_t compute = stream_of(rank, Stream::compute);
-  ActionTasks tasks{builder.add(compute, 0), 0, block.compute};
-  std::vector<TaskId> ids;
-  for (const Block::Segment& segment : block.segments) {
-    const TaskId id =
-        builder.add(segment.communication ? stream_of(rank, Stream::communication) : compute, segment.work);
-    for (const std::uint32_t earlier : segment.after) builder.depend(id, ids[earlier]);
-    if (segment.after.empty() && segment.communication) builder.depend(id, tasks.begin);
-    ids.push_back(id);
-  }
-  tasks.end = builder.add(compute, 0);
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (block.segments[i].communication) builder.depend(tasks.end, ids[i]);
-  }
-  return tasks;
+namespace {
+
+// Bytes of gradients and parameters, and what AdamW on FP32 master weights and gradients and BF16 moments reads (4 + 4
+// + 2 + 2) and writes (master, moments and the BF16 parameter) a parameter.
+constexpr double gradient_bytes = 4.0, parameter_bytes = 2.0, optimizer_reads = 12.0, optimizer_writes = 10.0;
+
+ClassTimes all_of(WorkClass cls, base::Time work) {
+  ClassTimes times = {};
+  times[static_cast<std::size_t>(cls)] = work;
+  return times;
 }
 
-void add_messages(TaskGraphBuilder& builder, const Inputs& inputs, const schedules::Schedule& schedule,
-                  const std::vector<std::vector<ActionTasks>>& actions) {
-  const schedules::Dependencies dependencies = schedules::derive_dependencies(schedule);
-  const double bytes = model::boundary_bytes(layer_context(inputs));
-  const base::Time transfer =
-      base::time_from_seconds(price(inputs, model::SendRecv{bytes, model::Group::pipeline}, {}));
-  std::vector<int> rank_of;
-  std::vector<ActionTasks> flat;
-  for (std::size_t r = 0; r < actions.size(); ++r) {
-    for (const ActionTasks& tasks : actions[r]) {
-      flat.push_back(tasks);
-      rank_of.push_back(static_cast<int>(r));
-    }
-  }
-  // Messages enter the producer's stream in the order in which it produces them, whatever rank consumes them.
-  std::vector<std::vector<std::uint32_t>> consumers(flat.size());
-  for (std::uint32_t i = 0; i < flat.size(); ++i) {
-    for (std::uint32_t d = dependencies.input_begin[i]; d < dependencies.input_begin[i + 1]; ++d) {
-      const schedules::Dependency& input = dependencies.inputs[d];
-      if (input.remote)
-        consumers[input.producer].push_back(i);
-      else
-        builder.depend(flat[i].begin, flat[input.producer].end);
-    }
-  }
-  for (std::uint32_t producer = 0; producer < flat.size(); ++producer) {
-    for (const std::uint32_t consumer : consumers[producer]) {
-      const TaskId message = builder.add(stream_of(rank_of[producer], Stream::point_to_point), transfer);
-      builder.depend(message, flat[producer].end);
-      builder.depend(flat[consumer].begin, message);
-    }
-  }
-}
-
-// A part (dense, expert) of a rank's parameters and the GPUs that share its gradients.
+// A part (dense, expert) of parameters and the GPUs that share its gradients.
 struct GradientGroup {
   double parameters = 0.0;
   std::int64_t ranks = 1;
@@ -91,37 +54,326 @@ std::array<GradientGroup, 2> gradient_groups(const Inputs& inputs, const model::
   return {{{parameters.dense, dense, model::Group::data}, {parameters.expert, expert, model::Group::expert_data}}};
 }
 
-std::vector<TailTasks> add_tails(TaskGraphBuilder& builder, const Inputs& inputs, const schedules::Schedule& schedule,
-                                 const StageLayout& layout, const std::vector<std::vector<ActionTasks>>& actions) {
-  constexpr double gradient_bytes = 4.0, parameter_bytes = 2.0;
-  // AdamW on FP32 master weights and gradients and BF16 moments reads 4 + 4 + 2 + 2 bytes; it writes master, moments
-  // and the BF16 parameter.
-  constexpr double optimizer_reads = 12.0, optimizer_writes = 10.0;
-  std::vector<TailTasks> tails(actions.size());
-  const auto seconds_of = [&](const model::OperatorKind& op) { return base::time_from_seconds(price(inputs, op, {})); };
-  std::vector<base::Time> updates(actions.size(), 0), gathers(actions.size(), 0);
-  for (std::size_t r = 0; r < actions.size(); ++r) {
-    const int rank = static_cast<int>(r);
-    base::Time reduce = 0;
-    for (const GradientGroup& g :
-         gradient_groups(inputs, rank_parameters(inputs, schedule, layout, rank), schedule.directions)) {
-      reduce += seconds_of(model::ReduceScatter{g.parameters * gradient_bytes, g.group, g.ranks});
-      updates[r] +=
-          seconds_of(model::Optimizer{g.parameters / static_cast<double>(g.ranks), optimizer_reads, optimizer_writes});
-      gathers[r] += seconds_of(model::AllGather{g.parameters * parameter_bytes, g.group, g.ranks});
+class Lowering {
+ public:
+  Lowering(const Inputs& inputs, const schedules::Schedule& schedule, const StageLayout& layout, BlockLibrary& blocks)
+      : inputs_(inputs),
+        schedule_(schedule),
+        layout_(layout),
+        blocks_(blocks),
+        builder_(static_cast<std::uint32_t>(schedule.ranks) * streams_per_rank) {
+    lowered_.groups.push_back({1, 1});
+    lowered_.mixtures.push_back({});
+    for (const std::vector<UnitKind>& stage : layout.stages) most_units_ = std::max(most_units_, stage.size());
+  }
+
+  Lowered take() {
+    lowered_.tails.resize(static_cast<std::size_t>(schedule_.ranks));
+    if (inputs_.plan.overlap_parameter_gather) add_gathers();
+    for (int rank = 0; rank < schedule_.ranks; ++rank) add_actions(rank);
+    add_messages();
+    if (inputs_.plan.overlap_parameter_gather) wait_for_gathers();
+    add_reductions();
+    add_updates();
+    if (!inputs_.plan.overlap_parameter_gather) add_gathers();
+    lowered_.graph = std::move(builder_).freeze();
+    return std::move(lowered_);
+  }
+
+ private:
+  TaskId add(int rank, Stream stream, base::Time work, std::uint32_t mixture, std::int32_t action,
+             const TaskUse& use = {}) {
+    lowered_.told.push_back({mixture, action});
+    return builder_.add(stream_of(rank, stream), work, use);
+  }
+  std::uint32_t mixture(const ClassTimes& times) {
+    const auto found = known_mixtures_.find(times);
+    if (found != known_mixtures_.end()) return found->second;
+    lowered_.mixtures.push_back(times);
+    return known_mixtures_[times] = static_cast<std::uint32_t>(lowered_.mixtures.size() - 1);
+  }
+  std::uint16_t group(model::Group kind, std::int64_t ranks) {
+    if (ranks <= 1) return 0;
+    const model::Parallelism& p = inputs_.plan.parallel;
+    std::int64_t stride = 1;
+    if (kind == model::Group::context || kind == model::Group::data) stride = p.tensor;
+    if (kind == model::Group::expert) stride = p.expert_tensor;
+    if (kind == model::Group::expert_data) stride = p.expert_tensor * p.expert;
+    // A group over both copies of a stage is on two pipeline ranks: here, its part on this one.
+    const std::int64_t here = std::min(ranks, inputs_.plan.gpus / p.pipeline / stride);
+    if (here <= 1) return 0;
+    const auto same = [&](const ParallelGroup& g) { return g.ranks == here && g.stride == stride; };
+    auto found = std::find_if(lowered_.groups.begin(), lowered_.groups.end(), same);
+    if (found == lowered_.groups.end()) found = lowered_.groups.insert(found, {here, stride});
+    return static_cast<std::uint16_t>(found - lowered_.groups.begin());
+  }
+  std::int64_t group_ranks(model::Group kind) const {
+    const model::Parallelism& p = inputs_.plan.parallel;
+    switch (kind) {
+      case model::Group::tensor:
+        return p.tensor;
+      case model::Group::expert_tensor:
+        return p.expert_tensor;
+      case model::Group::context:
+        return p.context;
+      case model::Group::expert:
+        return p.expert;
+      case model::Group::data:
+      case model::Group::expert_data:
+      case model::Group::pipeline:
+        break;
     }
-    tails[r].reduce_scatter = builder.add(stream_of(rank, Stream::communication), reduce);
-    if (!actions[r].empty()) builder.depend(tails[r].reduce_scatter, actions[r].back().end);
+    return 1;
   }
-  for (std::size_t r = 0; r < actions.size(); ++r) {
-    const int rank = static_cast<int>(r);
-    tails[r].optimizer = builder.add(stream_of(rank, Stream::compute), updates[r]);
-    for (const TailTasks& other : tails) builder.depend(tails[r].optimizer, other.reduce_scatter);
-    tails[r].all_gather = builder.add(stream_of(rank, Stream::communication), gathers[r]);
-    builder.depend(tails[r].all_gather, tails[r].optimizer);
+  float nic_share(double bytes, base::Time work) const {
+    if (bytes <= 0.0 || work <= 0) return 0.0F;
+    return static_cast<float>(std::min(1.0, bytes / (base::seconds(work) * inputs_.cluster.nic_bandwidth)));
   }
-  return tails;
-}
+
+  // What the segments of an action's block use; the same for every micro-batch but for the row of expert loads.
+  struct BlockUse {
+    std::vector<TaskUse> uses;
+    std::vector<std::uint32_t> mixtures;
+  };
+  const BlockUse& use_of(const Block& block) {
+    const auto [found, is_new] = block_uses_.try_emplace(&block);
+    if (!is_new) return found->second;
+    for (const Block::Segment& segment : block.segments) {
+      TaskUse use;
+      use.nic = nic_share(segment.nic_bytes, segment.work);
+      use.slowdown = static_cast<float>(segment.slowdown);
+      if (segment.communication) use.group = group(segment.group, group_ranks(segment.group));
+      if (segment.unit == UnitKind::moe_layer && segment.work > 0) {
+        const auto of = [&](WorkClass cls) { return segment.by_class[static_cast<std::size_t>(cls)]; };
+        use.expert_share = static_cast<float>(base::seconds(of(WorkClass::grouped_gemm) + of(WorkClass::all_to_all)) /
+                                              base::seconds(segment.work));
+      }
+      found->second.uses.push_back(use);
+      found->second.mixtures.push_back(mixture(segment.by_class));
+    }
+    return found->second;
+  }
+  std::int32_t load_row(const schedules::Action& action, const Block::Segment& segment) {
+    const bool backward = segment.pass != model::Pass::forward && action.backward_stage >= 0;
+    const auto stage = static_cast<std::uint64_t>(backward ? action.backward_stage : action.stage),
+               micro_batch = static_cast<std::uint64_t>(backward ? action.backward_micro_batch : action.micro_batch),
+               layer = stage * most_units_ + segment.layer;
+    const std::uint64_t key = layer << 32 | micro_batch;
+    const auto [found, is_new] = known_rows_.try_emplace(key, static_cast<std::int32_t>(lowered_.load_rows.size()));
+    if (is_new) lowered_.load_rows.push_back(key);
+    return found->second;
+  }
+
+  void add_actions(int rank) {
+    std::vector<ActionTasks>& tasks = lowered_.actions.emplace_back();
+    std::int32_t position = 0;
+    for (const schedules::Action& action : schedule_.actions[static_cast<std::size_t>(rank)])
+      tasks.push_back(add_block(rank, position++, action));
+  }
+  ActionTasks add_block(int rank, std::int32_t position, const schedules::Action& action) {
+    const Block& block = blocks_.of(action);
+    const BlockUse& known = use_of(block);
+    const bool skewed = inputs_.plan.variation && inputs_.plan.variation->skews_experts();
+    ActionTasks tasks{add(rank, Stream::compute, 0, 0, position), 0, block.compute};
+    std::vector<TaskId> ids;
+    for (std::size_t i = 0; i < block.segments.size(); ++i) {
+      const Block::Segment& segment = block.segments[i];
+      TaskUse use = known.uses[i];
+      if (skewed && use.expert_share > 0.0F) use.row = load_row(action, segment);
+      const TaskId id = add(rank, segment.communication ? Stream::communication : Stream::compute, segment.work,
+                            known.mixtures[i], position, use);
+      for (const std::uint32_t earlier : segment.after) builder_.depend(id, ids[earlier]);
+      if (segment.after.empty() && segment.communication) builder_.depend(id, tasks.begin);
+      ids.push_back(id);
+    }
+    tasks.end = add(rank, Stream::compute, 0, 0, position);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (block.segments[i].communication) builder_.depend(tasks.end, ids[i]);
+    }
+    return tasks;
+  }
+
+  void add_messages() {
+    const schedules::Dependencies dependencies = schedules::derive_dependencies(schedule_);
+    const model::SendRecv boundary{model::boundary_bytes(layer_context(inputs_)), model::Group::pipeline};
+    const base::Time transfer = base::time_from_seconds(price(inputs_, boundary, {}));
+    TaskUse use;
+    use.nic = nic_share(nic_bytes(inputs_, boundary), transfer);
+    const std::uint32_t sending = mixture(all_of(WorkClass::point_to_point, transfer));
+    std::vector<int> rank_of;
+    std::vector<ActionTasks> flat;
+    for (std::size_t r = 0; r < lowered_.actions.size(); ++r) {
+      for (const ActionTasks& tasks : lowered_.actions[r]) {
+        flat.push_back(tasks);
+        rank_of.push_back(static_cast<int>(r));
+      }
+    }
+    // Messages enter the producer's stream in the order in which it produces them, whatever rank consumes them.
+    std::vector<std::vector<std::uint32_t>> consumers(flat.size());
+    for (std::uint32_t i = 0; i < flat.size(); ++i) {
+      for (std::uint32_t d = dependencies.input_begin[i]; d < dependencies.input_begin[i + 1]; ++d) {
+        const schedules::Dependency& input = dependencies.inputs[d];
+        if (input.remote)
+          consumers[input.producer].push_back(i);
+        else
+          builder_.depend(flat[i].begin, flat[input.producer].end);
+      }
+    }
+    for (std::uint32_t producer = 0; producer < flat.size(); ++producer) {
+      for (const std::uint32_t consumer : consumers[producer]) {
+        use.to = rank_of[consumer];
+        const TaskId message = add(rank_of[producer], Stream::point_to_point, transfer, sending, -1, use);
+        builder_.depend(message, flat[producer].end);
+        builder_.depend(flat[consumer].begin, message);
+      }
+    }
+  }
+
+  // The chunks of a rank: stage and direction. Uses `of` for the ends of each, in the order of the list.
+  struct Chunk {
+    std::size_t stage = 0;
+    int direction = 0;
+  };
+  std::vector<Chunk> chunks_of(int rank) const {
+    std::vector<Chunk> chunks;
+    for (std::size_t d = 0; d < schedule_.placement.size(); ++d) {
+      for (std::size_t s = 0; s < schedule_.placement[d].size(); ++s) {
+        if (schedule_.placement[d][s] == rank) chunks.push_back({s, static_cast<int>(d)});
+      }
+    }
+    return chunks;
+  }
+  model::ParameterCount chunk_parameters(const Chunk& chunk) const {
+    return model::local_parameters(stage_parameters(inputs_, layout_, chunk.stage), inputs_.plan.parallel);
+  }
+  bool works_on(const schedules::Action& action, const Chunk& chunk, bool backward) const {
+    using schedules::Kind;
+    const bool pair = action.kind == Kind::overlapped;
+    const int stage = pair && backward ? action.backward_stage : action.stage;
+    const int micro_batch = pair && backward ? action.backward_micro_batch : action.micro_batch;
+    const bool is_kind = backward ? pair || action.kind == Kind::backward || action.kind == Kind::backward_weight
+                                  : pair || action.kind == Kind::forward;
+    return is_kind && stage == static_cast<int>(chunk.stage) && schedule_.direction_of(micro_batch) == chunk.direction;
+  }
+
+  template <class Collective>
+  TaskId add_collective(int rank, Stream stream, WorkClass cls, const model::ParameterCount& parameters, double bytes) {
+    base::Time work = 0;
+    double through_nic = 0.0;
+    TaskUse use;
+    for (const GradientGroup& g : gradient_groups(inputs_, parameters, schedule_.directions)) {
+      const Collective collective{g.parameters * bytes, g.group, g.ranks};
+      work += base::time_from_seconds(price(inputs_, collective, {}));
+      through_nic += nic_bytes(inputs_, collective);
+      if (g.parameters > 0.0 && use.group == 0) use.group = group(g.group, g.ranks);
+    }
+    use.nic = nic_share(through_nic, work);
+    return add(rank, stream, work, mixture(all_of(cls, work)), -1, use);
+  }
+
+  void add_reductions() {
+    for (int rank = 0; rank < schedule_.ranks; ++rank) {
+      const auto r = static_cast<std::size_t>(rank);
+      const auto& actions = schedule_.actions[r];
+      if (!inputs_.plan.overlap_gradient_reduce) {
+        const TaskId task =
+            add_collective<model::ReduceScatter>(rank, Stream::communication, WorkClass::gradients,
+                                                 rank_parameters(inputs_, schedule_, layout_, rank), gradient_bytes);
+        if (!actions.empty()) builder_.depend(task, lowered_.actions[r].back().end);
+        lowered_.tails[r].reduce_scatters.push_back(task);
+        continue;
+      }
+      // In the order in which the chunks' gradients are complete.
+      std::vector<std::pair<std::size_t, Chunk>> complete;
+      for (const Chunk& chunk : chunks_of(rank)) {
+        for (std::size_t i = actions.size(); i-- > 0;) {
+          if (!works_on(actions[i], chunk, true)) continue;
+          complete.push_back({i, chunk});
+          break;
+        }
+      }
+      std::stable_sort(complete.begin(), complete.end(),
+                       [](const auto& a, const auto& b) { return a.first < b.first; });
+      for (const auto& [position, chunk] : complete) {
+        const TaskId task = add_collective<model::ReduceScatter>(rank, Stream::gradients, WorkClass::gradients,
+                                                                 chunk_parameters(chunk), gradient_bytes);
+        builder_.depend(task, lowered_.actions[r][position].end);
+        lowered_.tails[r].reduce_scatters.push_back(task);
+      }
+    }
+  }
+
+  void add_updates() {
+    for (int rank = 0; rank < schedule_.ranks; ++rank) {
+      base::Time update = 0;
+      for (const GradientGroup& g :
+           gradient_groups(inputs_, rank_parameters(inputs_, schedule_, layout_, rank), schedule_.directions)) {
+        update += base::time_from_seconds(price(
+            inputs_, model::Optimizer{g.parameters / static_cast<double>(g.ranks), optimizer_reads, optimizer_writes},
+            {}));
+      }
+      TailTasks& tail = lowered_.tails[static_cast<std::size_t>(rank)];
+      tail.optimizer = add(rank, Stream::compute, update, mixture(all_of(WorkClass::optimizer, update)), -1);
+      for (const TailTasks& other : lowered_.tails) {
+        for (const TaskId reduced : other.reduce_scatters) builder_.depend(tail.optimizer, reduced);
+      }
+    }
+  }
+
+  // After the update, or, overlapped, at the start of the step: there they are the last step's, chunk by chunk in the
+  // order in which the rank needs them.
+  void add_gathers() {
+    for (int rank = 0; rank < schedule_.ranks; ++rank) {
+      TailTasks& tail = lowered_.tails[static_cast<std::size_t>(rank)];
+      if (!inputs_.plan.overlap_parameter_gather) {
+        tail.all_gathers.push_back(add_collective<model::AllGather>(rank, Stream::communication, WorkClass::parameters,
+                                                                    rank_parameters(inputs_, schedule_, layout_, rank),
+                                                                    parameter_bytes));
+        builder_.depend(tail.all_gathers.back(), tail.optimizer);
+        continue;
+      }
+      std::vector<std::pair<std::size_t, Chunk>> needed;
+      for (const Chunk& chunk : chunks_of(rank)) needed.push_back({first_use(rank, chunk), chunk});
+      std::stable_sort(needed.begin(), needed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+      for (const auto& [position, chunk] : needed) {
+        tail.all_gathers.push_back(add_collective<model::AllGather>(rank, Stream::gradients, WorkClass::parameters,
+                                                                    chunk_parameters(chunk), parameter_bytes));
+        gathered_.push_back({rank, position, tail.all_gathers.back()});
+      }
+    }
+  }
+  std::size_t first_use(int rank, const Chunk& chunk) const {
+    const auto& actions = schedule_.actions[static_cast<std::size_t>(rank)];
+    for (std::size_t i = 0; i < actions.size(); ++i) {
+      if (works_on(actions[i], chunk, false)) return i;
+    }
+    return actions.size();
+  }
+  void wait_for_gathers() {
+    for (const Gathered& g : gathered_) {
+      const auto& actions = lowered_.actions[static_cast<std::size_t>(g.rank)];
+      if (g.position < actions.size()) builder_.depend(actions[g.position].begin, g.task);
+    }
+  }
+
+  struct Gathered {
+    int rank = 0;
+    std::size_t position = 0;
+    TaskId task = 0;
+  };
+
+  const Inputs& inputs_;
+  const schedules::Schedule& schedule_;
+  const StageLayout& layout_;
+  BlockLibrary& blocks_;
+  TaskGraphBuilder builder_;
+  Lowered lowered_;
+  std::size_t most_units_ = 1;
+  std::map<ClassTimes, std::uint32_t> known_mixtures_;
+  std::map<const Block*, BlockUse> block_uses_;
+  std::unordered_map<std::uint64_t, std::int32_t> known_rows_;
+  std::vector<Gathered> gathered_;
+};
 
 }  // namespace
 
@@ -142,18 +394,7 @@ model::ParameterCount rank_parameters(const Inputs& inputs, const schedules::Sch
 
 Lowered lower(const Inputs& inputs, const schedules::Schedule& schedule, const StageLayout& layout,
               BlockLibrary& blocks) {
-  TaskGraphBuilder builder(static_cast<std::uint32_t>(schedule.ranks) * streams_per_rank);
-  Lowered lowered;
-  for (int rank = 0; rank < schedule.ranks; ++rank) {
-    std::vector<ActionTasks>& tasks = lowered.actions.emplace_back();
-    for (const schedules::Action& action : schedule.actions[static_cast<std::size_t>(rank)]) {
-      tasks.push_back(add_block(builder, rank, blocks.of(action)));
-    }
-  }
-  add_messages(builder, inputs, schedule, lowered.actions);
-  lowered.tails = add_tails(builder, inputs, schedule, layout, lowered.actions);
-  lowered.graph = std::move(builder).freeze();
-  return lowered;
+  return Lowering(inputs, schedule, layout, blocks).take();
 }
 
 }  // namespace hourglass::sim

@@ -4,14 +4,15 @@
 
 #include "schedules/schedule.h"
 #include "sim/blocks.h"
+#include "sim/contention.h"
 #include "sim/plan.h"
 #include "sim/stages.h"
 #include "sim/task_graph.h"
 
 namespace hourglass::sim {
 
-enum class Stream : std::uint32_t { compute = 0, communication = 1, point_to_point = 2 };
-inline constexpr std::uint32_t streams_per_rank = 3;
+enum class Stream : std::uint32_t { compute = 0, communication = 1, point_to_point = 2, gradients = 3 };
+inline constexpr std::uint32_t streams_per_rank = 4;
 
 // Where an action sits in the task graph: a zero-length task opens and another closes it.
 struct ActionTasks {
@@ -20,9 +21,17 @@ struct ActionTasks {
   base::Time compute = 0;  // work on the compute stream between them
 };
 
-// The tail of a step on one rank: gradients reduced, clipped by a global norm, optimizer, parameters gathered.
+// The ends of a step on one rank: gradients reduced (for each stage if that overlaps), clipped by a global norm,
+// optimizer, parameters gathered (for each stage, at the start, if that overlaps).
 struct TailTasks {
-  TaskId reduce_scatter = 0, optimizer = 0, all_gather = 0;
+  std::vector<TaskId> reduce_scatters, all_gathers;
+  TaskId optimizer = 0;
+};
+
+// What a task's time is for: its classes, of which there are few different mixtures.
+struct TaskTold {
+  std::uint32_t mixture = 0;  // index into Lowered::mixtures
+  std::int32_t action = -1;   // position on its rank; -1: a message or a tail
 };
 
 // One pipeline's step as a task graph. Data- and expert-parallel replicas are folded into it: routing is balanced and
@@ -31,7 +40,13 @@ struct Lowered {
   TaskGraph graph;
   std::vector<std::vector<ActionTasks>> actions;  // [rank][position]
   std::vector<TailTasks> tails;                   // [rank]
+  std::vector<TaskTold> told;                     // [task]
+  std::vector<ClassTimes> mixtures;
+  std::vector<ParallelGroup> groups;     // [TaskUse::group]
+  std::vector<std::uint64_t> load_rows;  // [TaskUse::row]: layer << 32 | micro-batch
 };
+
+std::uint32_t stream_of(int rank, Stream stream);
 
 Lowered lower(const Inputs& inputs, const schedules::Schedule& schedule, const StageLayout& layout,
               BlockLibrary& blocks);

@@ -92,6 +92,10 @@ Plan read_plan(const base::Json& document, const std::string& file) {
   plan.mtp = fields.flag_or("mtp", false);
   plan.communication_sms = fields.integer_or("communication_sms", 0, 0, 1000);
   plan.overlap_weight_gradients = fields.flag_or("overlap_weight_gradients", true);
+  plan.contention = fields.flag_or("contention", true);
+  plan.overlap_gradient_reduce = fields.flag_or("overlap_gradient_reduce", false);
+  plan.overlap_parameter_gather = fields.flag_or("overlap_parameter_gather", false);
+  if (fields.has("variation")) plan.variation = read_variation(fields.object("variation"), plan.gpus);
   if (fields.has("network")) plan.network = read_network(fields.object("network"));
   if (fields.has("stages")) {
     for (Fields& stage : fields.objects("stages")) plan.stages.push_back(read_stage(stage, plan));

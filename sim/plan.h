@@ -12,6 +12,8 @@
 #include "hardware/routing.h"
 #include "model/layers.h"
 #include "model/spec.h"
+#include "sim/overlap_order.h"
+#include "sim/variation.h"
 
 // The four inputs of a simulation: model x plan x cluster x profile, each a small file.
 namespace hourglass::sim {
@@ -57,8 +59,13 @@ struct Plan {
   model::Recompute recompute;
   bool mtp = false;
   std::int64_t communication_sms = 0;
+  OverlapOrder overlap_order = deepseek_overlap_order();  // of a layer's forward and another's backward in a pair
   bool overlap_weight_gradients = true;  // a full backward that runs alone computes W while its all-to-all is under way
+  bool contention = true;                // messages of the pipeline and all-to-alls slow each other on a NIC they share
+  bool overlap_gradient_reduce = false;  // a stage's gradients are reduced as soon as its last W is done
+  bool overlap_parameter_gather = false;  // parameters are gathered stage by stage while the next step fills
   std::optional<PlanNetwork> network;
+  std::optional<Variation> variation;
   std::vector<TrainingStage> stages;
 
   // Micro-batches each pipeline runs in a step.

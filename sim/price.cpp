@@ -10,6 +10,14 @@ namespace {
 using hardware::Collective;
 using hardware::MathType;
 
+hardware::MoeTraffic traffic_of(const Inputs& in, const base::Routing& routing, std::int64_t tokens, double token_bytes,
+                                std::int64_t expert_parallel) {
+  return hardware::moe_traffic(routing, static_cast<double>(tokens), token_bytes,
+                               group_shape(in, model::Group::expert, expert_parallel));
+}
+
+bool on_one_node(const Inputs& in) { return in.plan.gpus / in.plan.parallel.pipeline < in.cluster.gpus_per_node; }
+
 // Visits every kind of operator; a new one does not compile until it is priced here.
 struct Pricer {
   const Inputs& in;
@@ -31,9 +39,7 @@ struct Pricer {
   template <class AllToAll>
   double moe(const AllToAll& a, hardware::MoeDirection direction) const {
     if (a.expert_parallel <= 1) return 0.0;
-    const hardware::MoeTraffic traffic =
-        hardware::moe_traffic(a.routing, static_cast<double>(a.tokens), a.token_bytes,
-                              group_shape(in, model::Group::expert, a.expert_parallel));
+    const hardware::MoeTraffic traffic = traffic_of(in, a.routing, a.tokens, a.token_bytes, a.expert_parallel);
     const double alone =
         hardware::moe_seconds(in.cluster, in.profile, traffic, direction, in.plan.communication_sms, conditions);
     if (network == nullptr) return alone;
@@ -91,8 +97,34 @@ struct Pricer {
   }
   double operator()(const model::SendRecv& s) const {
     // A neighbour in the pipeline is on another node unless a node holds several pipeline ranks.
-    const std::int64_t stage_gpus = in.plan.gpus / in.plan.parallel.pipeline;
-    return hardware::send_seconds(in.cluster, in.profile, s.bytes, stage_gpus < in.cluster.gpus_per_node);
+    return hardware::send_seconds(in.cluster, in.profile, s.bytes, on_one_node(in));
+  }
+};
+
+// What leaves a GPU's NIC. A ring passes a node's buffer on through all NICs that the group has there.
+struct NicBytes {
+  const Inputs& in;
+
+  double ring(double bytes, model::Group group, std::int64_t ranks, double passes) const {
+    const hardware::GroupShape shape = group_shape(in, group, ranks);
+    if (shape.per_node >= ranks || ranks <= 1) return 0.0;
+    return passes * bytes * static_cast<double>(ranks - 1) / static_cast<double>(ranks * shape.per_node);
+  }
+  template <class AllToAll>
+  double moe(const AllToAll& a) const {
+    if (a.expert_parallel <= 1) return 0.0;
+    const hardware::MoeTraffic traffic = traffic_of(in, a.routing, a.tokens, a.token_bytes, a.expert_parallel);
+    return traffic.remote_nodes * traffic.bytes;
+  }
+  double operator()(const model::Dispatch& d) const { return moe(d); }
+  double operator()(const model::Combine& c) const { return moe(c); }
+  double operator()(const model::AllReduce& c) const { return ring(c.bytes, c.group, c.ranks, 2.0); }
+  double operator()(const model::AllGather& c) const { return ring(c.bytes, c.group, c.ranks, 1.0); }
+  double operator()(const model::ReduceScatter& c) const { return ring(c.bytes, c.group, c.ranks, 1.0); }
+  double operator()(const model::SendRecv& s) const { return on_one_node(in) ? 0.0 : s.bytes; }
+  template <class Computation>
+  double operator()(const Computation&) const {
+    return 0.0;
   }
 };
 
@@ -102,6 +134,8 @@ double price(const Inputs& inputs, const model::OperatorKind& op, hardware::Cond
              const ExpertNetwork* network) {
   return std::visit(Pricer{inputs, op, conditions, network}, op);
 }
+
+double nic_bytes(const Inputs& inputs, const model::OperatorKind& op) { return std::visit(NicBytes{inputs}, op); }
 
 hardware::GroupShape group_shape(const Inputs& inputs, model::Group group, std::int64_t ranks) {
   const model::Parallelism& p = inputs.plan.parallel;

@@ -13,6 +13,9 @@ namespace hourglass::sim {
 double price(const Inputs& inputs, const model::OperatorKind& op, hardware::Conditions conditions,
              const ExpertNetwork* network = nullptr);
 
+// Bytes that an operator sends through the NIC of one GPU; 0 for computation and for what stays on NVLink.
+double nic_bytes(const Inputs& inputs, const model::OperatorKind& op);
+
 // How many GPUs of a parallel group sit on one node: ranks are laid out tensor first, then context and expert, then
 // data, then pipeline (Megatron-Core's default order tp-cp-ep-dp-pp).
 hardware::GroupShape group_shape(const Inputs& inputs, model::Group group, std::int64_t ranks);

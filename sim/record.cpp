@@ -58,6 +58,7 @@ const char* class_of(const Block::Segment& segment) {
     case UnitKind::moe_layer:
       break;
   }
+  if (segment.by_class[static_cast<std::size_t>(WorkClass::peer_wait)] > 0) return "peer_wait";
   switch (segment.part) {
     case model::attention:
       return segment.communication ? "attention_collective" : "attention";
@@ -96,9 +97,13 @@ class Recorder {
     }
   }
   void tail(int rank, const TailTasks& tasks) {
-    task(tasks.reduce_scatter, rank, Lane::communication, "reduce_scatter gradients", "gradients", -1, -1);
+    const auto lane = [&](TaskId id) {
+      return lowered_.graph.stream[id] == stream_of(rank, Stream::gradients) ? Lane::gradients : Lane::communication;
+    };
+    for (const TaskId id : tasks.reduce_scatters)
+      task(id, rank, lane(id), "reduce_scatter gradients", "gradients", -1, -1);
     task(tasks.optimizer, rank, Lane::compute, "optimizer", "optimizer", -1, -1);
-    task(tasks.all_gather, rank, Lane::communication, "all_gather parameters", "parameters", -1, -1);
+    for (const TaskId id : tasks.all_gathers) task(id, rank, lane(id), "all_gather parameters", "parameters", -1, -1);
   }
   std::vector<Span> take() {
     for (TaskId id = 0; id < named_.size(); ++id) {

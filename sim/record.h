@@ -11,7 +11,8 @@
 // What ran when, named: the record of a step that reports draw. Made only when asked for.
 namespace hourglass::sim {
 
-enum class Lane : std::uint8_t { schedule, compute, communication, point_to_point };
+enum class Lane : std::uint8_t { schedule, compute, communication, point_to_point, gradients };
+inline constexpr int lanes = 5;
 
 struct Span {
   int rank = 0;

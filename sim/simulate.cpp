@@ -1,51 +1,23 @@
 #include "sim/simulate.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/error.h"
 #include "schedules/catalogue.h"
 #include "schedules/validate.h"
+#include "sim/accounts.h"
 #include "sim/blocks.h"
 #include "sim/engine.h"
 #include "sim/lower.h"
+#include "sim/machine.h"
 #include "sim/memory.h"
 #include "sim/stages.h"
 
 namespace hourglass::sim {
 
 namespace {
-
-// Adds up where a rank's time goes, block by block.
-RankResult account(const schedules::Schedule& schedule, const Lowered& lowered, const Timeline& timeline,
-                   std::size_t rank) {
-  RankResult result;
-  result.pipeline_rank = static_cast<int>(rank);
-  base::Time by_kind[5] = {}, exposed = 0;
-  for (std::size_t i = 0; i < schedule.actions[rank].size(); ++i) {
-    const ActionTasks& tasks = lowered.actions[rank][i];
-    const base::Time duration = timeline.start[tasks.end] - timeline.end[tasks.begin];
-    const schedules::Kind kind = schedule.actions[rank][i].kind;
-    by_kind[static_cast<std::size_t>(kind)] += duration;
-    exposed += duration - tasks.compute;
-    if (kind == schedules::Kind::overlapped) ++result.overlapped_pairs;
-  }
-  using schedules::Kind;
-  const auto of = [&](Kind kind) { return by_kind[static_cast<std::size_t>(kind)]; };
-  base::Time optimizer = 0;
-  const TailTasks& tail = lowered.tails[rank];
-  for (const TaskId task : {tail.reduce_scatter, tail.optimizer, tail.all_gather})
-    optimizer += lowered.graph.work[task];
-  base::Time busy = optimizer;
-  for (const base::Time time : by_kind) busy += time;
-  result.forward_s = base::seconds(of(Kind::forward));
-  result.backward_s = base::seconds(of(Kind::backward_input) + of(Kind::backward));
-  result.weight_s = base::seconds(of(Kind::backward_weight));
-  result.overlapped_s = base::seconds(of(Kind::overlapped));
-  result.optimizer_s = base::seconds(optimizer);
-  result.bubble_s = base::seconds(timeline.makespan - busy);
-  result.exposed_communication_s = base::seconds(exposed);
-  return result;
-}
 
 void summarise(Result& result, const Inputs& inputs) {
   const Plan& plan = inputs.plan;
@@ -93,46 +65,118 @@ schedules::Schedule plan_schedule(const Plan& plan) {
   return schedule;
 }
 
-Result simulate(const Inputs& inputs, StepRecord* record) {
+namespace {
+
+struct Step {
+  StageLayout layout;
+  Lowered lowered;
+};
+
+// The layout whose step is shortest while nothing is shared, which takes a sweep each.
+Step best_step(const Inputs& inputs, const schedules::Schedule& schedule, const UnitPrices& prices) {
+  Step best;
+  base::Time shortest = 0;
+  for (StageLayout& candidate : candidate_layouts(inputs, schedule, prices)) {
+    BlockLibrary blocks(candidate.stages, prices);
+    Lowered lowered = lower(inputs, schedule, candidate, blocks);
+    const base::Time makespan = run(lowered.graph).makespan;
+    if (!best.layout.stages.empty() && makespan >= shortest) continue;
+    best = {std::move(candidate), std::move(lowered)};
+    shortest = makespan;
+  }
+  return best;
+}
+
+bool may_fold(const Inputs& inputs, Fold fold) {
+  const std::string reason = inputs.plan.variation ? inputs.plan.variation->reason() : "";
+  if (fold == Fold::on && !reason.empty()) {
+    throw base::Error("GPUs may not be folded: " + reason, inputs.plan.name + " /variation",
+                      "use --fold auto, or leave out the variation");
+  }
+  return fold != Fold::off && reason.empty();
+}
+
+void check_memory(const Lowered& lowered, std::int64_t members, double limit) {
+  const double needed = shared_run_bytes(lowered.graph, members);
+  if (limit <= 0.0 || needed <= limit) return;
+  throw base::Error(
+      fmt::format("simulating every GPU takes {:.1f} GiB of memory for {} tasks, this machine has {:.1f}",
+                  needed / base::gibi, lowered.graph.size() * static_cast<std::size_t>(members), limit / base::gibi),
+      "simulation", "fold equal GPUs (--fold auto), or use fewer micro-batches or GPUs");
+}
+
+// Of every pipeline rank the GPU that computes longest; the first of equals.
+std::vector<std::int64_t> busiest_members(const Lowered& lowered, const MachineTimeline& all) {
+  const auto members = static_cast<std::size_t>(all.members);
+  std::vector<base::Time> computed(lowered.actions.size() * members, 0);
+  for (std::size_t t = 0; t < lowered.graph.size(); ++t) {
+    if (lowered.graph.stream[t] % streams_per_rank != static_cast<std::uint32_t>(Stream::compute)) continue;
+    const std::size_t rank = lowered.graph.stream[t] / streams_per_rank;
+    for (std::size_t m = 0; m < members; ++m)
+      computed[rank * members + m] += all.end[t * members + m] - all.start[t * members + m];
+  }
+  std::vector<std::int64_t> busiest;
+  for (auto at = computed.begin(); at != computed.end(); at += static_cast<std::ptrdiff_t>(members))
+    busiest.push_back(std::max_element(at, at + static_cast<std::ptrdiff_t>(members)) - at);
+  return busiest;
+}
+
+// Whether anything in the step shares what it runs on.
+bool shares(const TaskGraph& graph, const Machine& machine) {
+  if (machine.members > 1) return true;
+  if (!machine.share_nic) return false;
+  return std::any_of(graph.use.begin(), graph.use.end(),
+                     [&](const TaskUse& use) { return use.slowdown != 1.0F || (use.to >= 0 && use.nic > 0.0F); });
+}
+
+Timeline run_step(const Inputs& inputs, const Lowered& lowered, const SimulateOptions& options, Result& result) {
+  const bool folded = may_fold(inputs, options.fold);
+  const Machine machine = machine_of(inputs, lowered, folded);
+  result.simulated_gpus = inputs.plan.parallel.pipeline * machine.members;
+  if (!folded) result.not_folded = options.fold == Fold::off ? "as asked" : inputs.plan.variation->reason();
+  if (!shares(lowered.graph, machine)) return run(lowered.graph);
+  check_memory(lowered, machine.members, options.memory_limit_bytes);
+  if (options.announce && machine.members > 1) {
+    options.announce(static_cast<double>(lowered.graph.size()) * static_cast<double>(machine.members),
+                     shared_run_bytes(lowered.graph, machine.members));
+  }
+  const MachineTimeline all = run_shared(lowered.graph, streams_per_rank, machine, options.progress);
+  return all.of(lowered.graph, streams_per_rank, busiest_members(lowered, all));
+}
+
+}  // namespace
+
+Result simulate(const Inputs& inputs, StepRecord* record, const SimulateOptions& options) {
   // The order of work on each pipeline rank.
   const schedules::Schedule schedule = plan_schedule(inputs.plan);
   // What each layer costs, and which layers sit where.
-  std::optional<ExpertNetwork> network;
-  if (inputs.plan.network && inputs.plan.parallel.expert > 1) network = expert_network(inputs);
-  const UnitPrices prices(inputs, network ? &*network : nullptr);
-  StageLayout layout;
-  Lowered lowered;
-  Timeline timeline;
-  for (StageLayout& candidate : candidate_layouts(inputs, schedule, prices)) {
-    // Actions become tasks on streams; then the graph is frozen, and the engine says when everything happens.
-    BlockLibrary blocks(candidate.stages, prices);
-    Lowered candidate_graph = lower(inputs, schedule, candidate, blocks);
-    Timeline candidate_timeline = run(candidate_graph.graph);
-    if (!layout.stages.empty() && candidate_timeline.makespan >= timeline.makespan) continue;
-    layout = std::move(candidate);
-    lowered = std::move(candidate_graph);
-    timeline = std::move(candidate_timeline);
-  }
+  Result result;
+  if (inputs.plan.network && inputs.plan.parallel.expert > 1) result.network = expert_network(inputs);
+  const UnitPrices prices(inputs, result.network ? &*result.network : nullptr);
+  // Actions become tasks on streams; then the graph is frozen, and the engine says when everything happens.
+  const Step step = best_step(inputs, schedule, prices);
+  const Timeline timeline = run_step(inputs, step.lowered, options, result);
   if (record != nullptr) {
-    BlockLibrary blocks(layout.stages, prices);
-    *record = record_step(inputs, schedule, layout, blocks, lowered, timeline);
+    BlockLibrary blocks(step.layout.stages, prices);
+    *record = record_step(inputs, schedule, step.layout, blocks, step.lowered, timeline);
   }
   // What it means.
-  Result result;
   result.schedule = schedule.name;
   result.micro_batches = schedule.micro_batches;
   result.step_time_s = base::seconds(timeline.makespan);
-  result.tasks = lowered.graph.size();
-  const std::vector<MemoryPeak> peaks = measure_memory(inputs, schedule, layout, lowered, timeline);
-  for (std::size_t rank = 0; rank < lowered.actions.size(); ++rank) {
-    RankResult account_of_rank = account(schedule, lowered, timeline, rank);
-    account_of_rank.memory = peaks[rank].memory;
-    account_of_rank.peak_memory_bytes = peaks[rank].memory.total();
-    account_of_rank.peak_memory_at_s = base::seconds(peaks[rank].at);
-    result.ranks.push_back(account_of_rank);
+  result.tasks = step.lowered.graph.size();
+  const std::vector<MemoryPeak> peaks = measure_memory(inputs, schedule, step.layout, step.lowered, timeline);
+  const Accounts accounts(schedule, step.lowered, timeline);
+  for (int rank = 0; rank < schedule.ranks; ++rank) {
+    RankResult of_rank = accounts.of_rank(rank);
+    const MemoryPeak& peak = peaks[static_cast<std::size_t>(rank)];
+    of_rank.memory = peak.memory;
+    of_rank.peak_memory_bytes = peak.memory.total();
+    of_rank.peak_memory_at_s = base::seconds(peak.at);
+    result.ranks.push_back(of_rank);
   }
-  result.layers_per_stage = layout.layers;
-  result.network = std::move(network);
+  result.critical_path = accounts.critical_path();
+  result.layers_per_stage = step.layout.layers;
   summarise(result, inputs);
   return result;
 }

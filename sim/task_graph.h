@@ -9,6 +9,16 @@ namespace hourglass::sim {
 
 using TaskId = std::uint32_t;
 
+// What a task shares with others while it runs (sim/contention.h). Where nothing is shared it does not count.
+struct TaskUse {
+  float nic = 0.0F;           // bandwidth it takes of a NIC when nobody disturbs it, 1: all; in and out
+  std::int32_t to = -1;       // a message: it leaves by the own NIC and reaches that of this pipeline rank
+  float slowdown = 1.0F;      // computation: its work holds beside communication, and is so much less alone
+  std::int32_t row = -1;      // of expert loads: which layer and micro-batch
+  float expert_share = 0.0F;  // of its work that grows with the rows that the GPU's experts get
+  std::uint16_t group = 0;    // collectives: index of their parallel group, 0: none
+};
+
 // A frozen task graph in compressed sparse rows. Every task runs on one FIFO stream (CUDA-stream semantics): tasks of a
 // stream run in the order of their ids, and a task starts when the one before it on its stream and all its inputs are
 // done.
@@ -19,6 +29,7 @@ struct TaskGraph {
   std::vector<std::uint32_t> output_begin;  // [task + 1]: the tasks that need task i are outputs[output_begin[i] ...]
   std::vector<TaskId> outputs;              // stream successors included
   std::vector<std::uint32_t> input_count;   // [task]: how many it waits for
+  std::vector<TaskUse> use;                 // [task]
 
   std::size_t size() const { return work.size(); }
 };
@@ -27,7 +38,7 @@ struct TaskGraph {
 class TaskGraphBuilder {
  public:
   explicit TaskGraphBuilder(std::uint32_t streams) : last_on_stream_(streams, none) {}
-  TaskId add(std::uint32_t stream, base::Time work);
+  TaskId add(std::uint32_t stream, base::Time work, const TaskUse& use = {});
   void depend(TaskId task, TaskId on) { edges_.push_back({on, task}); }
   TaskGraph freeze() &&;
 

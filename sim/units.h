@@ -20,10 +20,34 @@ model::LayerContext layer_context(const Inputs& inputs);
 // The operators of a unit's pass by part; ends have everything in `mlp`.
 model::LayerPass unit_operators(const Inputs& inputs, UnitKind unit, model::Pass pass);
 
-// A part of a unit's pass, priced: alternating runs of computation and communication.
+// What time is spent on, as people ask for it.
+enum class WorkClass : std::uint8_t {
+  gemm,
+  grouped_gemm,
+  attention,
+  memory_bound,  // norms, rotations, activations, casts, permutations, embeddings
+  router,
+  all_to_all,  // dispatch and combine
+  peer_wait,   // at an all-to-all, for the slowest of the group
+  collective,  // of tensor and context parallelism
+  point_to_point,
+  contention,  // longer than alone, because the NIC is shared
+  gradients,   // reduce-scatter
+  optimizer,
+  parameters  // all-gather
+};
+inline constexpr std::size_t work_classes = 13;
+const char* class_name(WorkClass cls);
+using ClassTimes = std::array<base::Time, work_classes>;
+
+// A part of a unit's pass, priced: alternating runs of computation and communication. The wait for slower peers is a
+// run of its own before its all-to-all.
 struct PricedRun {
   bool communication = false;
   base::Time work = 0;
+  ClassTimes by_class = {};                   // adds up to `work`
+  double nic_bytes = 0.0;                     // that leave (and reach) the GPU's NIC meanwhile
+  model::Group group = model::Group::tensor;  // of communication: who takes part
 };
 using PricedPart = std::vector<PricedRun>;
 using PricedPass = std::array<PricedPart, 4>;  // indexed by model::Part
@@ -37,11 +61,14 @@ class UnitPrices {
   const PricedPass& of(UnitKind unit, model::Pass pass, bool overlapped) const;
 
   bool overlap_weight_gradients() const { return overlap_weight_gradients_; }
+  const OverlapOrder& overlap_order() const { return overlap_order_; }
+  void set_overlap_order(const OverlapOrder& order) { overlap_order_ = order; }
 
  private:
   void add_skew(const Inputs& inputs);
 
   bool overlap_weight_gradients_;
+  OverlapOrder overlap_order_;
   std::vector<PricedPass> prices_;  // [unit][pass][overlapped]
 };
 

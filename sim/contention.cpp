@@ -1,0 +1,471 @@
+// Tasks of FIFO streams that disturb each other.
+//
+// A task has `work`, the picoseconds it takes undisturbed, and progresses at a rate of at most 1:
+//   NIC      each direction of a GPU's NIC is shared max-min fairly. A task wants a share d of it (its bytes over its
+//            undisturbed time and the NIC's bandwidth); with wants d_i on a NIC of capacity c there is a level l with
+//            sum min(d_i, l) = c, and the task gets min(d, l), so its rate is min(1, l/d) over all NICs that it uses:
+//            a message leaves by one and arrives at another, an all-to-all uses both directions of every member's.
+//   SMs      computation whose work holds beside communication progresses at `slowdown` while no collective runs on its
+//            GPU.
+//   load     a GPU whose experts get more rows works longer on them; an all-to-all takes as long as its fullest member.
+//   groups   a collective starts when its last member is there and ends for all at the same time.
+// Rates change only where a task starts, ends, or a NIC comes and goes, and only for tasks that share something with
+// it.
+//
+// Events are ordered by (time, stream), rates by the set of tasks alone, so that results repeat bit for bit; a task
+// that is never disturbed ends exactly `work` after its start, and where nothing is shared the times are those of
+// engine.cpp, to the picosecond.
+//
+// Limits: what one NIC leaves over because its task is held up at another one is not given to others there; collectives
+// of several parallel groups in a row count as one of the first group; switches do not limit (expert_network.h has
+// them); a message does not occupy SMs.
+//
+// Cost: an indexed 4-ary heap of running tasks, one entry a stream; a task costs one insertion and one removal.
+#include "sim/contention.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+
+namespace hourglass::sim {
+
+namespace {
+
+using base::Time;
+
+constexpr Time never = std::numeric_limits<Time>::max();
+constexpr std::uint32_t nowhere = ~std::uint32_t{0};
+
+// Running tasks by when they end.
+class EndQueue {
+ public:
+  explicit EndQueue(std::size_t streams) : end_(streams, never), place_(streams, nowhere) {}
+  bool empty() const { return heap_.empty(); }
+  std::uint32_t first() const { return heap_.front(); }
+  Time end(std::uint32_t stream) const { return end_[stream]; }
+
+  void set(std::uint32_t stream, Time end) {
+    if (place_[stream] == nowhere) {
+      place_[stream] = static_cast<std::uint32_t>(heap_.size());
+      heap_.push_back(stream);
+    }
+    end_[stream] = end;
+    up(place_[stream]);
+    down(place_[stream]);
+  }
+  void pop() {
+    const std::uint32_t stream = heap_.front(), last = heap_.back();
+    heap_.pop_back();
+    place_[stream] = nowhere;
+    if (heap_.empty()) return;
+    heap_[0] = last;
+    place_[last] = 0;
+    down(0);
+  }
+
+ private:
+  bool before(std::uint32_t a, std::uint32_t b) const { return end_[a] != end_[b] ? end_[a] < end_[b] : a < b; }
+  void put(std::uint32_t at, std::uint32_t stream) {
+    heap_[at] = stream;
+    place_[stream] = at;
+  }
+  void up(std::uint32_t at) {
+    const std::uint32_t stream = heap_[at];
+    while (at > 0) {
+      const std::uint32_t parent = (at - 1) / 4;
+      if (!before(stream, heap_[parent])) break;
+      put(at, heap_[parent]);
+      at = parent;
+    }
+    put(at, stream);
+  }
+  void down(std::uint32_t at) {
+    const std::uint32_t stream = heap_[at];
+    const auto size = static_cast<std::uint32_t>(heap_.size());
+    for (;;) {
+      const std::uint32_t child = 4 * at + 1;
+      if (child >= size) break;
+      std::uint32_t least = child;
+      for (std::uint32_t c = child + 1; c < std::min(child + 4, size); ++c) {
+        if (before(heap_[c], heap_[least])) least = c;
+      }
+      if (!before(heap_[least], stream)) break;
+      put(at, heap_[least]);
+      at = least;
+    }
+    put(at, stream);
+  }
+
+  std::vector<Time> end_;
+  std::vector<std::uint32_t> place_, heap_;
+};
+
+// One direction of a NIC.
+struct Wire {
+  struct User {
+    std::uint32_t stream;
+    float want;
+  };
+  double capacity = 1.0, wanted = 0.0, level = 1.0;
+  std::vector<User> users;
+
+  bool crowded() const { return wanted > capacity * (1.0 + 1e-9); }
+  void fill() {
+    level = capacity;
+    if (!crowded()) {
+      level = std::numeric_limits<double>::infinity();
+      return;
+    }
+    // Who wants less than an equal share gets it; the others share what is left.
+    std::vector<float> wants;
+    for (const User& user : users) wants.push_back(user.want);
+    std::sort(wants.begin(), wants.end());
+    double left = capacity;
+    for (std::size_t i = 0; i < wants.size(); ++i) {
+      level = left / static_cast<double>(wants.size() - i);
+      if (static_cast<double>(wants[i]) > level) return;
+      left -= static_cast<double>(wants[i]);
+    }
+  }
+};
+
+class SharedRun {
+ public:
+  SharedRun(const TaskGraph& graph, std::uint32_t streams_per_rank, const Machine& machine, const Progress& progress)
+      : graph_(graph),
+        per_rank_(streams_per_rank),
+        machine_(machine),
+        progress_(progress),
+        members_(machine.members),
+        gpus_(graph.streams / streams_per_rank * static_cast<std::uint64_t>(machine.members)),
+        running_(graph.streams * static_cast<std::uint64_t>(members_)),
+        ends_(running_.size()),
+        collectives_(gpus_, 0) {
+    const std::size_t instances = graph.size() * static_cast<std::size_t>(members_);
+    waiting_.resize(instances);
+    for (std::size_t t = 0; t < graph.size(); ++t) {
+      std::fill_n(waiting_.begin() + static_cast<std::ptrdiff_t>(t * members()), members(), graph.input_count[t]);
+    }
+    out_.members = members_;
+    out_.start.assign(instances, 0);
+    out_.end.assign(instances, 0);
+    wires_.resize(2 * gpus_);
+    for (std::size_t g = 0; g < machine.nic_capacity.size(); ++g)
+      wires_[2 * g].capacity = wires_[2 * g + 1].capacity = static_cast<double>(machine.nic_capacity[g]);
+    uses_nic_ = machine.share_nic || !machine.nic_capacity.empty() || !machine.outages.empty();
+    for (const NicOutage& outage : machine.outages)
+      changes_.push_back({base::time_from_seconds(outage.first_s), &outage, true});
+    arrived_.resize(graph.size());
+  }
+
+  MachineTimeline run() {
+    for (std::size_t t = 0; t < graph_.size(); ++t) {
+      for (std::size_t m = 0; graph_.input_count[t] == 0 && m < members(); ++m) ready_.push_back(instance(t, m));
+    }
+    start_ready();
+    settle();
+    while (!ends_.empty() && done_ < waiting_.size()) {
+      const Time change = next_change(), end = ends_.end(ends_.first());
+      now_ = std::min(change, end);
+      if (now_ == never) break;
+      if (change == now_) change_nics();
+      while (!ends_.empty() && ends_.end(ends_.first()) == now_) {
+        const std::uint32_t stream = ends_.first();
+        ends_.pop();
+        finish(stream);
+      }
+      start_ready();
+      settle();
+    }
+    if (done_ != waiting_.size()) {
+      throw base::Error(
+          fmt::format("{} of {} tasks wait for each other in a circle", waiting_.size() - done_, waiting_.size()),
+          "engine", "the schedule's order cannot be executed");
+    }
+    out_.makespan = now_;
+    return std::move(out_);
+  }
+
+ private:
+  struct Running {
+    TaskId task = 0;
+    double remaining = 0.0, rate = 1.0;
+    Time since = 0;
+    bool dirty = false;
+  };
+  struct Change {
+    Time at;
+    const NicOutage* outage;
+    bool down;
+  };
+
+  std::size_t members() const { return static_cast<std::size_t>(members_); }
+  std::size_t instance(std::size_t task, std::size_t member) const { return task * members() + member; }
+  std::uint32_t stream_of(TaskId task, std::size_t member) const {
+    return static_cast<std::uint32_t>(graph_.stream[task] * members() + member);
+  }
+  std::size_t gpu_of(TaskId task, std::size_t member) const {
+    return graph_.stream[task] / per_rank_ * members() + member;
+  }
+  bool is_compute(TaskId task) const { return graph_.stream[task] % per_rank_ == 0; }
+  bool is_collective(TaskId task) const { return graph_.stream[task] % per_rank_ == 1; }
+  const ParallelGroup* group_of(TaskId task) const {
+    const std::uint16_t group = graph_.use[task].group;
+    return group == 0 || members_ == 1 ? nullptr : &machine_.groups[group];
+  }
+  // Calls each(member) for those that take part in the task with `member`.
+  template <class Each>
+  void each_member(TaskId task, std::size_t member, const Each& each) const {
+    const ParallelGroup* group = group_of(task);
+    if (group == nullptr) {
+      each(member);
+      return;
+    }
+    const auto stride = static_cast<std::size_t>(group->stride), ranks = static_cast<std::size_t>(group->ranks);
+    const std::size_t block = stride * ranks, first = member / block * block + member % stride;
+    for (std::size_t i = 0; i < ranks; ++i) each(first + i * stride);
+  }
+
+  void start_ready() {
+    while (!ready_.empty()) {
+      const std::size_t id = ready_.back();
+      ready_.pop_back();
+      const auto task = static_cast<TaskId>(id / members());
+      const std::size_t member = id % members();
+      if (const ParallelGroup* group = group_of(task)) {
+        if (!all_here(task, member, *group)) continue;
+        const std::size_t block = static_cast<std::size_t>(group->stride * group->ranks);
+        start(task, member / block * block + member % static_cast<std::size_t>(group->stride));
+      } else {
+        start(task, member);
+      }
+    }
+  }
+  bool all_here(TaskId task, std::size_t member, const ParallelGroup& group) {
+    std::vector<std::uint16_t>& counts = arrived_[task];
+    const auto stride = static_cast<std::size_t>(group.stride), block = stride * static_cast<std::size_t>(group.ranks);
+    if (counts.empty()) counts.assign(members() / block * stride, 0);
+    std::uint16_t& here = counts[member / block * stride + member % stride];
+    if (++here < group.ranks) return false;
+    return true;
+  }
+
+  // `member`: the first of its group.
+  void start(TaskId task, std::size_t member) {
+    each_member(task, member, [&](std::size_t m) { out_.start[instance(task, m)] = now_; });
+    const Time work = work_of(task, member);
+    if (work == 0) {
+      end_task(task, member);
+      return;
+    }
+    const std::uint32_t stream = stream_of(task, member);
+    running_[stream] = {task, static_cast<double>(work), 1.0, now_, false};
+    if (uses_nic_ && graph_.use[task].nic > 0.0F) use_nics(task, member, stream);
+    if (is_collective(task)) each_member(task, member, [&](std::size_t m) { collective_on(gpu_of(task, m), +1); });
+    running_[stream].rate = rate_of(stream);
+    schedule(stream);
+  }
+  Time work_of(TaskId task, std::size_t member) const {
+    const Time work = graph_.work[task];
+    const TaskUse& use = graph_.use[task];
+    double factor = 1.0;
+    if (use.row >= 0 && machine_.load_columns > 0) {
+      float load = 0.0F;
+      each_member(task, member, [&](std::size_t m) { load = std::max(load, load_of(use.row, m)); });
+      factor += static_cast<double>(use.expert_share) * (static_cast<double>(load) - 1.0);
+    }
+    if (is_compute(task) && !machine_.compute_factor.empty())
+      factor *= static_cast<double>(machine_.compute_factor[gpu_of(task, member)]);
+    return factor == 1.0 ? work : static_cast<Time>(std::llround(static_cast<double>(work) * factor));
+  }
+  float load_of(std::int32_t row, std::size_t member) const {
+    const auto columns = static_cast<std::size_t>(machine_.load_columns);
+    const std::size_t column = member / static_cast<std::size_t>(machine_.load_stride) % columns;
+    return machine_.loads[static_cast<std::size_t>(row) * columns + column];
+  }
+
+  void finish(std::uint32_t stream) {
+    const TaskId task = running_[stream].task;
+    const std::size_t member = stream % members();
+    if (uses_nic_ && graph_.use[task].nic > 0.0F) leave_nics(task, member, stream);
+    if (is_collective(task)) each_member(task, member, [&](std::size_t m) { collective_on(gpu_of(task, m), -1); });
+    end_task(task, member);
+  }
+  void end_task(TaskId task, std::size_t member) {
+    each_member(task, member, [&](std::size_t m) {
+      out_.end[instance(task, m)] = now_;
+      ++done_;
+      for (std::uint32_t i = graph_.output_begin[task]; i < graph_.output_begin[task + 1]; ++i) {
+        const std::size_t output = instance(graph_.outputs[i], m);
+        if (--waiting_[output] == 0) ready_.push_back(output);
+      }
+    });
+    ++out_.events;
+    if (progress_ && (out_.events & 0xffff) == 0 &&
+        !progress_(static_cast<double>(done_) / static_cast<double>(waiting_.size()), now_)) {
+      throw base::Error(
+          fmt::format("interrupted after {:.0f} % of the tasks, {:.3f} s into the step",
+                      100.0 * static_cast<double>(done_) / static_cast<double>(waiting_.size()), base::seconds(now_)),
+          "simulation", "nothing was written");
+    }
+  }
+
+  // NICs: wires 2 g (out) and 2 g + 1 (in).
+  template <class Each>
+  void each_wire(TaskId task, std::size_t member, const Each& each) {
+    const std::int32_t to = graph_.use[task].to;
+    if (to >= 0) {
+      each(wires_[2 * gpu_of(task, member)]);
+      each(wires_[2 * (static_cast<std::size_t>(to) * members() + member) + 1]);
+      return;
+    }
+    each_member(task, member, [&](std::size_t m) {
+      each(wires_[2 * gpu_of(task, m)]);
+      each(wires_[2 * gpu_of(task, m) + 1]);
+    });
+  }
+  void touch(Wire& wire) {
+    for (const Wire::User& user : wire.users) mark(user.stream);
+  }
+  void mark(std::uint32_t stream) {
+    if (running_[stream].dirty) return;
+    running_[stream].dirty = true;
+    dirty_.push_back(stream);
+  }
+  void use_nics(TaskId task, std::size_t member, std::uint32_t stream) {
+    const float want = graph_.use[task].nic;
+    each_wire(task, member, [&](Wire& wire) {
+      wire.users.push_back({stream, want});
+      wire.wanted += static_cast<double>(want);
+      wire.fill();
+      if (wire.crowded()) touch(wire);
+    });
+  }
+  void leave_nics(TaskId task, std::size_t member, std::uint32_t stream) {
+    each_wire(task, member, [&](Wire& wire) {
+      const bool was_crowded = wire.crowded();
+      std::erase_if(wire.users, [&](const Wire::User& user) { return user.stream == stream; });
+      wire.wanted = 0.0;
+      for (const Wire::User& user : wire.users) wire.wanted += static_cast<double>(user.want);
+      wire.fill();
+      if (was_crowded) touch(wire);
+    });
+  }
+  void collective_on(std::size_t gpu, int change) {
+    collectives_[gpu] += change;
+    const std::size_t rank = gpu / members(), member = gpu % members();
+    const auto stream = static_cast<std::uint32_t>(rank * per_rank_ * members() + member);
+    if (ends_.end(stream) != never && graph_.use[running_[stream].task].slowdown != 1.0F) mark(stream);
+  }
+
+  double rate_of(std::uint32_t stream) {
+    const TaskId task = running_[stream].task;
+    const TaskUse& use = graph_.use[task];
+    const std::size_t member = stream % members();
+    if (is_compute(task)) {
+      const bool beside = use.slowdown == 1.0F || collectives_[gpu_of(task, member)] > 0;
+      return beside ? 1.0 : static_cast<double>(use.slowdown);
+    }
+    if (!uses_nic_ || use.nic <= 0.0F) return 1.0;
+    double level = std::numeric_limits<double>::infinity();
+    each_wire(task, member, [&](const Wire& wire) { level = std::min(level, wire.level); });
+    return std::min(1.0, level / static_cast<double>(use.nic));
+  }
+  void schedule(std::uint32_t stream) {
+    const Running& r = running_[stream];
+    if (r.rate <= 0.0) {
+      ends_.set(stream, never);
+      return;
+    }
+    const double left = r.rate == 1.0 ? r.remaining : r.remaining / r.rate;
+    ends_.set(stream, r.since + static_cast<Time>(std::ceil(left - 1e-6)));
+  }
+  // Gives the tasks that were disturbed their new rates, once all that happens now has happened.
+  void settle() {
+    for (const std::uint32_t stream : dirty_) {
+      Running& r = running_[stream];
+      r.dirty = false;
+      if (out_.end[instance(r.task, stream % members())] != 0) continue;  // it just ended
+      const double rate = rate_of(stream);
+      if (rate == r.rate) continue;
+      r.remaining = std::max(0.0, r.remaining - r.rate * static_cast<double>(now_ - r.since));
+      r.since = now_;
+      r.rate = rate;
+      schedule(stream);
+      ++out_.events;
+    }
+    dirty_.clear();
+  }
+
+  Time next_change() const {
+    Time at = never;
+    for (const Change& change : changes_) at = std::min(at, change.at);
+    return at;
+  }
+  void change_nics() {
+    for (Change& change : changes_) {
+      if (change.at != now_) continue;
+      const auto gpu = static_cast<std::size_t>(change.outage->gpu);
+      const double whole = machine_.nic_capacity.empty() ? 1.0 : static_cast<double>(machine_.nic_capacity[gpu]);
+      for (const std::size_t w : {2 * gpu, 2 * gpu + 1}) {
+        wires_[w].capacity = change.down ? 0.0 : whole;
+        wires_[w].fill();
+        touch(wires_[w]);
+      }
+      const double wait = change.down ? change.outage->down_s : change.outage->every_s - change.outage->down_s;
+      change.at += base::time_from_seconds(wait);
+      change.down = !change.down;
+    }
+  }
+
+  const TaskGraph& graph_;
+  std::uint32_t per_rank_;
+  const Machine& machine_;
+  const Progress& progress_;
+  std::int64_t members_;
+  std::uint64_t gpus_;
+  bool uses_nic_ = true;
+  Time now_ = 0;
+  std::size_t done_ = 0;
+  std::vector<std::uint32_t> waiting_;               // [instance]: inputs still missing
+  std::vector<std::vector<std::uint16_t>> arrived_;  // [task][group]: members that are there
+  std::vector<std::size_t> ready_;
+  std::vector<Running> running_;  // [stream of a GPU]; of a collective, at its first member
+  EndQueue ends_;
+  std::vector<std::int32_t> collectives_;  // [GPU]: that run
+  std::vector<Wire> wires_;
+  std::vector<std::uint32_t> dirty_;
+  std::vector<Change> changes_;
+  MachineTimeline out_;
+};
+
+}  // namespace
+
+Timeline MachineTimeline::of(const TaskGraph& graph, std::uint32_t streams_per_rank,
+                             const std::vector<std::int64_t>& chosen) const {
+  Timeline timeline{std::vector<base::Time>(graph.size()), std::vector<base::Time>(graph.size()), makespan};
+  for (std::size_t t = 0; t < graph.size(); ++t) {
+    const auto member = static_cast<std::size_t>(chosen[graph.stream[t] / streams_per_rank]);
+    timeline.start[t] = start[t * static_cast<std::size_t>(members) + member];
+    timeline.end[t] = end[t * static_cast<std::size_t>(members) + member];
+  }
+  return timeline;
+}
+
+double shared_run_bytes(const TaskGraph& graph, std::int64_t members) {
+  constexpr double instance_bytes = 2.0 * sizeof(base::Time) + sizeof(std::uint32_t), gpu_bytes = 600.0;
+  const double tasks = static_cast<double>(graph.size());
+  return tasks * (static_cast<double>(members) * instance_bytes + 100.0) +
+         gpu_bytes * static_cast<double>(members) * static_cast<double>(graph.streams);
+}
+
+MachineTimeline run_shared(const TaskGraph& graph, std::uint32_t streams_per_rank, const Machine& machine,
+                           const Progress& progress) {
+  return SharedRun(graph, streams_per_rank, machine, progress).run();
+}
+
+}  // namespace hourglass::sim
