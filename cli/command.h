@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
+
 // One file per command, each with one function: arguments in, exit code out. Results go to stdout, progress to stderr.
 namespace hourglass::cli {
 
@@ -25,6 +27,7 @@ int validate(const Invocation& invocation);
 int import_measurements(const Invocation& invocation);
 int collective(const Invocation& invocation);
 int topology(const Invocation& invocation);
+int diff(const Invocation& invocation);
 
 struct Usage {
   std::string synopsis;  // "hourglass plan PLAN.json [options]"
@@ -48,6 +51,12 @@ void add_html(boost::program_options::options_description& options);
 void write_html(const boost::program_options::variables_map& values, const std::function<std::string()>& page);
 // The value of --format, one of `choices`.
 std::string format_of(const boost::program_options::variables_map& values, const std::vector<std::string>& choices);
+// The formats of a result that has a JSON document: text, json, csv, jsonl, markdown, and `more`.
+std::vector<std::string> result_formats(const std::vector<std::string>& more = {});
+// Adds --format with these choices to the help.
+void add_result_format(boost::program_options::options_description& options, const std::vector<std::string>& more = {});
+// Prints the document as JSON, or `rows` of it as csv, jsonl or markdown.
+void write_result(const std::string& format, const base::Json& document, const base::Json& rows);
 // A required argument; `what` is named when it is missing.
 std::string required(const boost::program_options::variables_map& values, const std::string& name,
                      const std::string& what);

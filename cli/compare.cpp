@@ -8,6 +8,7 @@
 #include "reports/csv.h"
 #include "reports/html.h"
 #include "reports/json.h"
+#include "reports/tabular.h"
 #include "reports/text.h"
 #include "schedules/svg.h"
 
@@ -57,11 +58,25 @@ std::string render(const planner::Comparison& comparison, const std::string& for
       drawings.push_back({each.name, &each.schedule, comparison.costs});
     return schedules::to_svg(drawings);
   }
+  if (format == "jsonl" || format == "markdown") {
+    const base::Json document = reports::comparison_json(comparison, provenance);
+    return reports::formatted(document, document["schedules"], format);
+  }
   return format == "csv" ? reports::comparison_csv(comparison) : reports::comparison_text(comparison);
 }
 
 std::string render(const planner::Sweep& sweep, const std::string& format, const base::Provenance& provenance) {
-  return format == "json" ? reports::sweep_json(sweep, provenance).dump(2) + "\n" : reports::sweep_csv(sweep);
+  if (format == "csv") return reports::sweep_csv(sweep);
+  const base::Json document = reports::sweep_json(sweep, provenance);
+  if (format == "json") return document.dump(2) + "\n";
+  base::Json rows = base::Json::array();
+  for (const base::Json& point : document["points"]) {
+    for (const base::Json& schedule : point["schedules"]) {
+      rows.push_back({{sweep.range.variable, point["value"]}});
+      rows.back().update(schedule);
+    }
+  }
+  return reports::formatted(document, rows, format);
 }
 
 void tell(const planner::Comparison& comparison, const po::variables_map& values, const std::string& format,
@@ -96,8 +111,8 @@ int compare(const Invocation& invocation) {
       "memory-cap", po::value<std::string>()->value_name("N"),
       "leave out what holds more: micro-batches, or with a plan GiB a GPU")(
       "sweep", po::value<std::string>()->value_name("RANGE"),
-      "micro_batches=FIRST:LAST[:STEP] or pipeline_ranks=..., as csv (default) or json");
-  add_format(options, "text (default), json, csv or svg");
+      "micro_batches=FIRST:LAST[:STEP] or pipeline_ranks=..., as csv (default), json, jsonl or markdown");
+  add_result_format(options, {"svg"});
   add_overrides(options);
   add_html(options);
   po::variables_map values;
@@ -107,7 +122,7 @@ int compare(const Invocation& invocation) {
   if (!parse(invocation, usage, options, values)) return 0;
   const bool sweeping = values.count("sweep") > 0;
   const std::vector<std::string> formats =
-      sweeping ? std::vector<std::string>{"csv", "json"} : std::vector<std::string>{"text", "json", "csv", "svg"};
+      sweeping ? std::vector<std::string>{"csv", "json", "jsonl", "markdown"} : result_formats({"svg"});
   const std::string format = format_of(values, formats);
   if (sweeping && values.count("html") > 0)
     throw base::UsageError("is for one comparison", "--html", "leave out --sweep");

@@ -32,7 +32,7 @@ std::string read_log(const std::string& path) {
 
 // A trace tells where a step's time went; its kernels carry no shapes, so it gives a summary instead of samples.
 int import_trace(const po::variables_map& values, const std::string& path) {
-  const std::string format = format_of(values, {"text", "json"});
+  const std::string format = format_of(values, {"text", "json", "csv", "jsonl"});
   const std::string shipped = std::filesystem::exists("configs/kineto/kernels.json") ? "configs/kineto/kernels.json"
                                                                                      : HOURGLASS_SOURCE_DIR
                                   "/configs/kineto/kernels.json";
@@ -40,8 +40,12 @@ int import_trace(const po::variables_map& values, const std::string& path) {
   if (values.count("kernels") > 0) table = hardware::load_kernel_table(values["kernels"].as<std::string>(), table);
   const hardware::Trace trace = hardware::load_trace(path, table);
   const hardware::TraceSummary summary = hardware::trace_summary(trace);
-  write_out(format == "json" ? hardware::trace_json(trace, summary).dump(2) + "\n"
-                             : hardware::trace_text(trace, summary));
+  if (format == "text") {
+    write_out(hardware::trace_text(trace, summary));
+    return 0;
+  }
+  const base::Json document = hardware::trace_json(trace, summary);
+  write_result(format, document, document["classes"]);
   return 0;
 }
 
@@ -79,7 +83,7 @@ int import_measurements(const Invocation& invocation) {
   options.add_options()("map", po::value<std::string>()->value_name("LIST"), "nvbench, csv: m=M,n=N,k=K,us=latency_us");
   options.add_options()("kernels", po::value<std::string>()->value_name("FILE"),
                         "kineto: your own mapping of kernel names to classes, tried before the shipped one");
-  add_format(options, "kineto: text (default) or json");
+  add_format(options, "kineto: text (default), json, csv or jsonl: classes");
   po::variables_map values;
   const Usage usage = {
       "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv, kineto)",

@@ -19,7 +19,7 @@ int search(const Invocation& invocation) {
       "memory-headroom", po::value<double>()->value_name("SHARE"),
       "leave this share of a GPU's memory free (default 0)")("global-batch", po::value<std::int64_t>()->value_name("N"),
                                                              "sequences a step, in place of the plan's");
-  add_format(options, "text (default) or json");
+  add_result_format(options);
   add_overrides(options);
   add_html(options);
   po::variables_map values;
@@ -27,7 +27,7 @@ int search(const Invocation& invocation) {
                        "Tries every legal parallel layout of the plan's GPUs, and explains the fastest that fits.",
                        {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, {"text", "json"});
+  const std::string format = format_of(values, result_formats());
   planner::SearchOptions chosen;
   if (values.count("schedules") > 0) {
     const std::string names = values["schedules"].as<std::string>();
@@ -47,8 +47,12 @@ int search(const Invocation& invocation) {
   inputs.provenance.argv = invocation.argv;
   const planner::SearchResult result = planner::search(inputs, chosen);
   write_html(values, [&] { return reports::search_html(inputs, result); });
-  write_out(format == "json" ? reports::search_json(result, inputs.provenance).dump(2) + "\n"
-                             : reports::search_text(inputs, result, file));
+  if (format == "text") {
+    write_out(reports::search_text(inputs, result, file));
+    return 0;
+  }
+  const base::Json document = reports::search_json(result, inputs.provenance);
+  write_result(format, document, document["front"]);
   return 0;
 }
 

@@ -175,7 +175,8 @@ bool Reader::string(string_t& value) {
   if (depth_ == 3 && section_ == "deviceProperties" && field_ == "name" && trace_.device.empty()) {
     trace_.device = base::printable(value);
   }
-  if (depth_ == 4 && in_event() && field_ == "args" && argument_ == "phase") event_.stated_phase = value.substr(0, longest_name);
+  if (depth_ == 4 && in_event() && field_ == "args" && argument_ == "phase")
+    event_.stated_phase = value.substr(0, longest_name);
   if (depth_ != 3 || !in_event()) return true;
   if (field_ == "ph") event_.phase = value;
   if (field_ == "cat") event_.category = value;
@@ -316,7 +317,7 @@ Trace load_trace(const std::string& path, const KernelTable& table, PhaseSource 
   if (trace.phases.size() > 1) {
     trace.phases_from = "kernels";
   } else if (source != PhaseSource::kernel_order &&
-      phases_from_annotations(trace, std::move(annotations), std::move(launches))) {
+             phases_from_annotations(trace, std::move(annotations), std::move(launches))) {
     trace.phases_from = "annotations";
   } else if (source != PhaseSource::annotations && phases_from_order(trace, table)) {
     trace.phases_from = "kernel order";

@@ -12,7 +12,8 @@
 namespace hourglass::reports {
 
 struct TraceOptions {
-  bool flows = false;  // an arrow for every message between ranks
+  bool flows = false;      // an arrow for every message between ranks
+  bool operators = false;  // kernel by kernel, named as a profiler names them; else a run of operators is one event
 };
 
 std::string chrome_trace(const sim::Inputs& inputs, const sim::Result& result, const sim::StepRecord& record,

@@ -106,14 +106,14 @@ std::string search_html(const sim::Inputs& inputs, const planner::SearchResult& 
   for (const planner::SearchPoint& point : result.points) {
     if (!point.simulated) continue;
     const planner::SearchChoice& c = point.choice;
-    points.push_back({{"schedule", c.schedule},
-                      {"layout", fmt::format("tp {} pp {} cp {} ep {} micro-batch {}{}{}", c.tensor, c.pipeline,
-                                             c.context, c.expert, c.micro_batch,
-                                             c.chunks > 0 ? fmt::format(" v {}", c.chunks) : "",
-                                             c.full_recompute ? ", all recomputed" : "")},
-                      {"step_time_s", point.step_time_s},
-                      {"peak_memory_bytes", point.peak_memory_bytes},
-                      {"refused", point.refused}});
+    points.push_back(
+        {{"schedule", c.schedule},
+         {"layout", fmt::format("tp {} pp {} cp {} ep {} micro-batch {}{}{}", c.tensor, c.pipeline, c.context, c.expert,
+                                c.micro_batch, c.chunks > 0 ? fmt::format(" v {}", c.chunks) : "",
+                                c.full_recompute ? ", all recomputed" : "")},
+         {"step_time_s", point.step_time_s},
+         {"peak_memory_bytes", point.peak_memory_bytes},
+         {"refused", point.refused}});
   }
   data["points"] = std::move(points);
   return html_page(title + " · Hourglass", data);

@@ -48,14 +48,12 @@ std::string kernel_name(const sim::OperatorCost& op) {
 }
 
 std::string kernel_name(const std::string& span_class, const std::string& span_name) {
+  if (span_class == "peer_wait") return "deep_ep::internode::notify<wait>";
   if (span_class == "send") return "ncclDevKernel_SendRecv";
   if (span_class == "gradients") return "ncclDevKernel_ReduceScatter";
   if (span_class == "parameters") return "ncclDevKernel_AllGather";
   if (span_class == "optimizer") return kernel_of("optimizer");
-  // In the backward pass the gradients of a dispatch are combined, and the other way round.
-  const bool backward = span_name.ends_with("(B)");
-  if (span_class == "dispatch") return kernel_of(backward ? "combine" : "dispatch") + "<wait included>";
-  if (span_class == "combine") return kernel_of(backward ? "dispatch" : "combine") + "<wait included>";
+  if (span_class == "dispatch" || span_class == "combine") return kernel_of(span_class) + "<contended>";
   return span_class;
 }
 

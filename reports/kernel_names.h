@@ -10,7 +10,8 @@ namespace hourglass::reports {
 // ("ncclDevKernel_AllGather", "flash_bwd_kernel<core>"), so that configs/kineto/kernels.json classifies simulated and
 // measured kernels alike.
 std::string kernel_name(const sim::OperatorCost& op);
-// Of spans that are no operator of a layer: "dispatch" with its wait, "gradients", "parameters", "optimizer", "send".
+// Of spans that are no whole run of operators: an all-to-all that took longer than its price, "peer_wait", "gradients",
+// "parameters", "optimizer", "send".
 std::string kernel_name(const std::string& span_class, const std::string& span_name);
 
 // PyTorch traces of DeepSeek's code annotate "attn(F)", "mlp(B)", "dispatch(F)": ours for a span, "" for none.

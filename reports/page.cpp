@@ -52,12 +52,13 @@ std::string html_page(const std::string& title, const base::Json& data) {
       {"<!-- title -->", escaped_text(title)},
       {"<!-- style -->", element("style", std::string(asset("html/page.css")))},
       {"<!-- data -->", "<script type=\"application/json\" id=\"data\">" + script_json(data) + "</script>\n"},
-      {"<!-- scripts -->",
-       library("vendor/d3.min.js", "vendor/d3.LICENSE") + library("vendor/plot.umd.min.js", "vendor/plot.LICENSE") +
-           element("script", std::string(asset("html/page.js"))) +
+      {"<!-- scripts -->", library("vendor/d3.min.js", "vendor/d3.LICENSE") +
+                               library("vendor/plot.umd.min.js", "vendor/plot.LICENSE") +
+                               element("script", std::string(asset("html/page.js"))) +
+                               element("script", std::string(asset("html/timeline.js"))) +
            element("script", std::string(asset("html/gantt.js"))) +
-           element("script", std::string(asset("html/charts.js"))) +
-           element("script", std::string(asset("html/views.js")))},
+                               element("script", std::string(asset("html/charts.js"))) +
+                               element("script", std::string(asset("html/views.js")))},
   };
   std::string_view rest = asset("html/page.html");
   std::string out;

@@ -28,8 +28,7 @@ Json heading(const schedules::Schedule& schedule, const std::string& unit) {
 }
 
 void append_action(Json& flat, const schedules::Action& a) {
-  for (const int number :
-       {static_cast<int>(a.kind), a.stage, a.micro_batch, a.backward_stage, a.backward_micro_batch})
+  for (const int number : {static_cast<int>(a.kind), a.stage, a.micro_batch, a.backward_stage, a.backward_micro_batch})
     flat.push_back(number);
 }
 
@@ -168,6 +167,13 @@ Json step_timeline(const sim::Inputs& inputs, const sim::StepRecord& record) {
   for (int rank = 0; rank < record.ranks; ++rank) ranks.push_back(writer.rank(rank));
   out["ranks"] = std::move(ranks);
   writer.finish(out);
+  Json critical = Json::array();
+  for (const sim::PathPiece& piece : record.critical) {
+    critical.push_back(piece.rank);
+    critical.push_back(nanoseconds(piece.start));
+    critical.push_back(nanoseconds(piece.end) - nanoseconds(piece.start));
+  }
+  out["critical"] = std::move(critical);
   return out;
 }
 

@@ -155,8 +155,8 @@ std::vector<OperatorCost> operator_table(const Inputs& inputs, const ExpertNetwo
           table.push_back({op.name, model::class_of(op.kind), unit, static_cast<model::Part>(part), pass,
                            model::is_communication(op.kind), model::flops(op.kind),
                            model::bytes_read(op.kind) + model::bytes_written(op.kind), model::message_bytes(op.kind),
-                           wires.nic, wires.nvlink, price(inputs, op.kind, alone, network), price(inputs, op.kind, beside, network),
-                           std::visit(ClassName{inputs}, op.kind)});
+                           wires.nic, wires.nvlink, price(inputs, op.kind, alone, network),
+                           price(inputs, op.kind, beside, network), std::visit(ClassName{inputs}, op.kind)});
         }
       }
     }
@@ -194,8 +194,10 @@ void OperatorRuns::add_run(std::size_t begin, std::size_t end) {
 const std::vector<OperatorRuns::Slice>& OperatorRuns::of(const std::string& span_name, bool communication,
                                                          base::Time length) const {
   static const std::vector<Slice> none;
-  const auto found = runs_.find(Key(span_name, communication, length));
-  return found == runs_.end() ? none : found->second;
+  constexpr base::Time tolerance = 1000;  // picoseconds: what rounding may do under a slowdown
+  const auto found = runs_.lower_bound(Key(span_name, communication, length - tolerance));
+  const bool near = found != runs_.end() && found->first <= Key(span_name, communication, length + tolerance);
+  return near ? found->second : none;
 }
 
 const OperatorCost* OperatorRuns::first(const std::string& span_name, bool communication) const {

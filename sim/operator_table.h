@@ -34,7 +34,7 @@ struct OperatorCost {
 std::vector<OperatorCost> operator_table(const Inputs& inputs, const ExpertNetwork* network = nullptr);
 
 // The operators behind a span of a StepRecord. A span is a run of operators whose times add up to its length, to the
-// picosecond, so that its name, stream and length tell which run it is.
+// nanosecond, so that its name, stream and length tell which run it is.
 class OperatorRuns {
  public:
   struct Slice {

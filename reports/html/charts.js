@@ -39,6 +39,23 @@ function breakdown(host, ranks) {
   }));
 }
 
+// Why ranks wait: the causes add up to the bubble.
+function stacked_causes(host, ranks, keys) {
+  const palette = ["--weight", "--forward", "--exposed", "--optimizer", "--full", "--soft", "--input"];
+  const rows = ranks.flatMap((rank) => keys.map((key) => ({pipeline_rank: rank.pipeline_rank, cause: words(key), value: rank.idle[key]})));
+  const causes = keys.map(words);
+  chart(host, (width) => Plot.plot({
+    ...by_rank(ranks, width),
+    x: {...foot(), label: "seconds of the bubble", grid: true},
+    color: {domain: causes, range: causes.map((_, i) => colour(palette[i % palette.length])), legend: true},
+    marks: [
+      Plot.barX(rows, {x: "value", y: "pipeline_rank", fill: "cause", order: causes, insetTop: 1, insetBottom: 1, stroke: colour("--card"), strokeWidth: 0.5,
+        channels: {cause: "cause"}, tip: {format: {fill: false, x: (v) => `${fixed(v, 3)} s`}}}),
+      Plot.ruleX([0]),
+    ],
+  }));
+}
+
 const memory_parts = [["parameters", "--weight"], ["gradients", "--input"], ["optimizer", "--optimizer"], ["activations", "--forward"], ["buffers", "--soft"]];
 
 function memory_at_peak(host, ranks, capacity) {

@@ -3,83 +3,6 @@
 // The numbers are those of the schedule's own evaluation or of the simulation (reports/timeline.cpp); nothing is timed
 // here. Charts that share a `view` zoom and pan together.
 
-const letters = ["F", "B", "W", "BW", "F&B"];
-const kind_names = ["forward", "backward for the input", "backward for the weights", "full backward", "overlapped forward and backward"];
-const kind_colours = ["forward", "input", "weight", "full", "full"];
-const kind_hatches = ["", "", "rising", "level", "level"];
-const lane_names = ["schedule", "compute stream", "communication stream", "point-to-point stream"];
-const FORWARD = 0, FULL = 3, PAIR = 4;
-const gantts = [];
-
-// Actions of every rank as objects, in order of time.
-const decoded_before = new WeakMap();
-function decoded(timeline) {
-  if (!decoded_before.has(timeline)) decoded_before.set(timeline, decode(timeline));
-  return decoded_before.get(timeline);
-}
-function decode(timeline) {
-  return timeline.ranks.map((rank, r) => {
-    const blocks = [];
-    for (let i = 0; i < rank.actions.length; i += 8) {
-      const [kind, stage, mb, bstage, bmb, start, length, pattern] = rank.actions.slice(i, i + 8);
-      blocks.push({rank: r, kind, stage, mb, bstage, bmb, start, end: start + length, pattern});
-    }
-    return blocks;
-  });
-}
-
-// The spans inside the actions of a rank, and those outside, in order of time.
-function spans_of(timeline, blocks, rank) {
-  const spans = [];
-  const take = (flat, from, block) => {
-    for (let i = 0; i < flat.length; i += 4) {
-      spans.push({rank, block, lane: flat[i], name: timeline.names[flat[i + 1]], cls: timeline.classes[flat[i + 1]],
-        start: from + flat[i + 2], end: from + flat[i + 2] + flat[i + 3]});
-    }
-  };
-  for (const block of blocks) if (block.pattern >= 0) take(timeline.patterns[block.pattern], block.start, block);
-  take(timeline.ranks[rank].loose || [], 0, null);
-  return spans.sort((a, b) => a.start - b.start);
-}
-
-function time_text(value, unit) {
-  if (unit === "ns") return shown(value * 1e-9, seconds_unit(value * 1e-9));
-  return significant(value) + (unit ? ` ${unit}` : "");
-}
-
-function block_name(block) {
-  return block.kind === PAIR ? `F ${block.mb} & BW ${block.bmb}` : `${letters[block.kind]} ${block.mb}`;
-}
-
-function hatched(context, kind, base, ink) {
-  const tile = document.createElement("canvas");
-  tile.width = tile.height = 6;
-  const pen = tile.getContext("2d");
-  pen.fillStyle = base;
-  pen.fillRect(0, 0, 6, 6);
-  pen.strokeStyle = ink;
-  pen.globalAlpha = 0.35;
-  pen.beginPath();
-  if (kind === "rising") for (const shift of [-6, 0, 6]) { pen.moveTo(shift, 6); pen.lineTo(shift + 6, 0); }
-  else { pen.moveTo(0, 3.5); pen.lineTo(6, 3.5); }
-  pen.stroke();
-  return context.createPattern(tile, "repeat");
-}
-
-// Fills of one drawing: by colour's name, hatch and shade.
-function fills(context) {
-  const known = new Map();
-  return (name, hatch, light) => {
-    const key = `${name} ${hatch} ${light}`;
-    if (!known.has(key)) {
-      const base = light ? d3.interpolateRgb(colour("--card"), colour(`--${name}`))(0.55) : colour(`--${name}`);
-      known.set(key, hatch ? hatched(context, hatch, base, colour("--ink")) : base);
-    }
-    return known.get(key);
-  };
-}
-
-
 class Gantt {
   constructor(host, timeline, {view, title = "", explain = () => []} = {}) {
     this.timeline = timeline;
@@ -112,8 +35,15 @@ class Gantt {
     this.lane = Math.round(13 * s);
     this.row = Math.round((this.blocks.length > 48 ? 9 : this.blocks.length > 24 ? 13 : 20) * s);
   }
-  top(rank) { return this.axis + rank * this.row + (this.detailed && rank > this.rank ? 3 * this.lane + 4 : 0); }
-  height() { return this.axis + this.blocks.length * this.row + (this.detailed ? 3 * this.lane + 4 : 0) + 2; }
+  lanes_shown() {
+    if (this.lane_count === undefined) {
+      this.lane_count = 3;
+      for (const rank of this.timeline.ranks) for (let i = 0; i < (rank.loose || []).length; i += 4) this.lane_count = Math.max(this.lane_count, rank.loose[i]);
+    }
+    return this.lane_count;
+  }
+  top(rank) { return this.axis + rank * this.row + (this.detailed && rank > this.rank ? this.lanes_shown() * this.lane + 4 : 0); }
+  height() { return this.axis + this.blocks.length * this.row + (this.detailed ? this.lanes_shown() * this.lane + 4 : 0) + 2; }
   x(time) { return this.left + ((time - this.view.x0) / (this.view.x1 - this.view.x0)) * (this.width - this.left - 6); }
   time(x) { return this.view.x0 + ((x - this.left) / (this.width - this.left - 6)) * (this.view.x1 - this.view.x0); }
   font(points) { return `${points * this.size}px system-ui, sans-serif`; }
@@ -256,7 +186,7 @@ class Gantt {
     if (!this.detailed) return;
     c.fillStyle = colour("--soft");
     c.font = this.font(10);
-    ["compute", "comm", "p2p"].forEach((name, i) => c.fillText(name, this.left - 6, this.top(this.rank) + this.row + i * this.lane + this.lane / 2));
+    lane_labels.slice(0, this.lanes_shown()).forEach((name, i) => c.fillText(name, this.left - 6, this.top(this.rank) + this.row + i * this.lane + this.lane / 2));
   }
 
   // Zoom and pan.
@@ -287,7 +217,7 @@ class Gantt {
     const time = this.time(x);
     if (x < this.left) return null;
     const lanes_top = this.top(this.rank) + this.row;
-    if (this.detailed && y >= lanes_top && y < lanes_top + 3 * this.lane) {
+    if (this.detailed && y >= lanes_top && y < lanes_top + this.lanes_shown() * this.lane) {
       const lane = 1 + Math.floor((y - lanes_top) / this.lane);
       return this.spans_of_rank(this.rank).find((span) => span.lane === lane && span.start <= time && time < span.end) || null;
     }
@@ -434,35 +364,4 @@ class Gantt {
     this.tip.style.display = "none";
     steps[event.key]();
   }
-}
-
-function gantt_tools(chart) {
-  const button = (label, name, act) => element("button", {type: "button", "aria-label": name, title: name, onclick: act}, label);
-  return element("div", {class: "tools"}, button("+", "zoom in", () => chart.zoom(1.6)), button("−", "zoom out", () => chart.zoom(1 / 1.6)),
-    button("◂", "earlier", () => chart.pan(-(chart.view.x1 - chart.view.x0) / 4)), button("▸", "later", () => chart.pan((chart.view.x1 - chart.view.x0) / 4)),
-    button("all", "show all", () => chart.all()),
-    element("span", {class: "hint"}, "drag to pan; ctrl and wheel, pinch or double-click to zoom; arrow keys, + and − on the focused chart"));
-}
-
-function gantt_legend(timelines) {
-  const used = new Set(timelines.flatMap((timeline) => decoded(timeline).flat().flatMap((b) => (b.kind === PAIR ? [FORWARD, FULL] : [b.kind]))));
-  const list = element("ul", {class: "legend"});
-  const sample = (label, fill) => {
-    const canvas = element("canvas", {width: 42, height: 26, "aria-hidden": "true"});
-    const paint = () => {
-      const c = canvas.getContext("2d");
-      c.fillStyle = fill(fills(c));
-      c.fillRect(0, 0, 42, 26);
-    };
-    redraws.push(paint);
-    paint();
-    list.append(element("li", {}, canvas, label));
-  };
-  for (const kind of [...used].sort()) sample(`${letters[kind]} ${kind_names[kind]}`, (fill) => fill(kind_colours[kind], kind_hatches[kind], false));
-  if (timelines.some((t) => t.directions === 2 || t.ranks.length < Math.max(...decoded(t).flat().map((b) => b.stage + 1)))) {
-    sample("lighter: second direction, or a later stage of the rank", (fill) => fill("forward", "", true));
-  }
-  sample("no block", () => colour("--idle"));
-  if (timelines.some((t) => t.critical)) sample("underlined: on the critical path", () => colour("--critical"));
-  return list;
 }

@@ -68,7 +68,7 @@ function cost_sources(total) {
 
 function simulate_view() {
   step_figures("");
-  const panel = section("The step, rank by rank", "Every block of the schedule as the simulation runs it; one pipeline stands for all, whose timelines are equal. The chosen rank shows its three streams: hatched is communication.", {wide: true, id: "gantt"});
+  const panel = section("The step, rank by rank", "Every block of the schedule as the simulation runs it; one pipeline stands for all, whose timelines are equal. The chosen rank shows its streams: hatched is communication.", {wide: true, id: "gantt"});
   const legend = gantt_legend([report.timeline]);
   const host = element("div");
   panel.append(legend, host);
@@ -81,6 +81,8 @@ function simulate_view() {
   const roof = section("Roofline of the operators", "Every operator that computes, alone on the GPU: what it does for a byte and what it reaches. The distance to the roof is what the profile says of real kernels.");
   roofline(roof, report.operators, report.gpu);
   roof.append(folded("all operators in figures", operator_table()));
+  if (doc.ranks[0].idle) idle_panel("");
+  if (doc.critical_path) critical_panel();
   if (doc.network) network_panel();
   rank_figures("");
   origins_panel();
@@ -92,6 +94,27 @@ function operator_table() {
   return table("", [["operator", (op) => `${op.name} (${op.pass})`], ["unit", (op) => op.unit], ["class", (op) => op.class], ["GFLOP", (op) => fixed(op.flops / 1e9, 1)],
     ["HBM MB", (op) => fixed(op.bytes / 1e6, 1)], ["sent MB", (op) => fixed(op.message_bytes / 1e6, 1)], ["µs alone", (op) => shown(op.seconds, micros)],
     ["µs in a pair", (op) => shown(op.overlapped_seconds, micros)], ["cost from", (op) => origin_text(op.profile_class), null, true]], {rows: report.operators});
+}
+
+const words = (key) => key.replace(/_s$/, "").replaceAll("_", " ");
+
+// The classes of work on the critical path; they add up to the step.
+function critical_panel() {
+  const path = doc.critical_path;
+  const rows = Object.entries(path.classes).map(([key, seconds]) => ({name: words(key), value: seconds, path: `/critical_path/classes/${key}`})).filter((row) => row.value > 0);
+  const panel = section("Critical path", `The chain of ${fixed(path.tasks, 0)} tasks whose lengths add up to the step; underlined in the chart above. Shortening anything else does not shorten the step.`);
+  bars(panel, d3.sort(rows, (a, b) => b.value - a.value), {label: "seconds on the path", format: (v) => `${fixed(v, 3)} s`, fill: "--critical"});
+  panel.append(folded("in figures", element("dl", {class: "figures"}, ...rows.map((row) => element("div", {}, element("dt", {}, row.name), element("dd", {}, figure(row.path, units.seconds)))))));
+}
+
+function idle_panel(base) {
+  const step = at(base) || doc;
+  const keys = Object.keys(step.ranks[0].idle);
+  const panel = section("Why each rank waits", "Every moment of a rank's bubble has one cause: what the last thing it waited for was doing meanwhile. Dependency: computing, as long as such a block takes on average; imbalance: longer than that.");
+  stacked_causes(panel, step.ranks, keys);
+  const tiers = ["rdma_s", "nvlink_s", "peer_wait_s"];
+  panel.append(folded("in figures, with exposed communication by tier", table(`${base}/ranks`, [["rank", "pipeline_rank", units.count], ["bubble", "bubble_s", units.seconds],
+    ...keys.map((key) => [words(key), `idle/${key}`, units.seconds]), ...tiers.map((key) => [`in blocks: ${words(key)}`, `exposed_communication/${key}`, units.seconds])])));
 }
 
 function network_panel() {

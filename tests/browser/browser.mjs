@@ -7,7 +7,7 @@ import {fileURLToPath} from "node:url";
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 export const program = resolve(process.argv[2] || join(root, "build/release/hourglass"));
-export const pictures = process.argv[3] ? resolve(process.argv[3]) : null;  // screenshots are kept there
+export const pictures = process.argv[3]?.endsWith(".png") ? null : process.argv[3] ? resolve(process.argv[3]) : null;  // screenshots are kept there
 export const scratch = mkdtempSync(join(tmpdir(), "hourglass-browser-"));
 process.on("exit", () => rmSync(scratch, {recursive: true, force: true}));
 if (pictures) mkdirSync(pictures, {recursive: true});
@@ -25,7 +25,7 @@ export function finish() {
 }
 export function skip(why) {
   console.log(`skipped: ${why}`);
-  process.exit(0);
+  process.exit(faults > 0 ? 1 : 0);
 }
 
 export function hourglass(...words) {
@@ -33,17 +33,23 @@ export function hourglass(...words) {
 }
 export const read = (path) => readFileSync(path, "utf8");
 
-export async function launch() {
+// Debian's chromium, as it runs without a screen, a sandbox or a network.
+export function chromium_options() {
   const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser"].find((path) => existsSync(path));
   if (!executablePath) skip("chromium is not installed");
+  return {executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync"]};
+}
+
+export async function launch() {
+  const options = chromium_options();
   let playwright;
   try {
     playwright = await import("playwright-core");
   } catch {
     skip("the npm packages are not installed; scripts/test does that");
   }
-  return playwright.chromium.launch({executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync"]});
+  return playwright.chromium.launch(options);
 }
 
 // Opens a report from disk and notes whatever it must not do.
