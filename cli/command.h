@@ -28,6 +28,10 @@ int import_measurements(const Invocation& invocation);
 int collective(const Invocation& invocation);
 int topology(const Invocation& invocation);
 int diff(const Invocation& invocation);
+int bench(const Invocation& invocation);
+int numerics(const Invocation& invocation);
+int run(const Invocation& invocation);
+int sensitivity(const Invocation& invocation);
 
 struct Usage {
   std::string synopsis;  // "hourglass plan PLAN.json [options]"

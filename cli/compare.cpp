@@ -3,11 +3,13 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/costs.h"
+#include "planner/clusters.h"
 #include "planner/comparison.h"
 #include "planner/sweep.h"
 #include "reports/csv.h"
 #include "reports/html.h"
 #include "reports/json.h"
+#include "reports/solve.h"
 #include "reports/tabular.h"
 #include "reports/text.h"
 #include "schedules/svg.h"
@@ -97,6 +99,21 @@ void check_exclusive(const po::variables_map& values) {
   }
 }
 
+int compare_clusters(const po::variables_map& values, const Invocation& invocation) {
+  for (const char* name : {"ranks", "micro-batches", "costs", "schedules", "chunks", "memory-cap", "sweep"}) {
+    if (values.count(name) > 0)
+      throw base::UsageError("is for comparing schedules, not clusters", std::string("--") + name, "leave one out");
+  }
+  const std::string format = format_of(values, {"text", "json"});
+  const std::vector<std::string> names = split(values["clusters"].as<std::string>(), ',');
+  if (names.empty()) throw base::UsageError("the list is empty", "--clusters", "name some, e.g. h800,h100");
+  planner::ClusterComparison comparison =
+      planner::compare_clusters(required(values, "plan", "PLAN.json"), names, overrides(values));
+  comparison.provenance.argv = invocation.argv;
+  write_out(format == "json" ? reports::clusters_json(comparison).dump(2) + "\n" : reports::clusters_text(comparison));
+  return 0;
+}
+
 }  // namespace
 
 int compare(const Invocation& invocation) {
@@ -112,6 +129,8 @@ int compare(const Invocation& invocation) {
       "leave out what holds more: micro-batches, or with a plan GiB a GPU")(
       "sweep", po::value<std::string>()->value_name("RANGE"),
       "micro_batches=FIRST:LAST[:STEP] or pipeline_ranks=..., as csv (default), json, jsonl or markdown");
+  options.add_options()("clusters", po::value<std::string>()->value_name("A,B"),
+                        "with a plan: the same plan on several clusters, each with its own profile");
   add_result_format(options, {"svg"});
   add_overrides(options);
   add_html(options);
@@ -120,6 +139,7 @@ int compare(const Invocation& invocation) {
                        "Pipeline schedules side by side, on a plan or on abstract costs.",
                        {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
+  if (values.count("clusters") > 0) return compare_clusters(values, invocation);
   const bool sweeping = values.count("sweep") > 0;
   const std::vector<std::string> formats =
       sweeping ? std::vector<std::string>{"csv", "json", "jsonl", "markdown"} : result_formats({"svg"});

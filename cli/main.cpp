@@ -24,7 +24,9 @@ constexpr Command commands[] = {
     {"simulate", cli::simulate, "one training step: where each rank's time and memory go"},
     {"compare", cli::compare, "pipeline schedules side by side, on a plan or on abstract costs"},
     {"search", cli::search, "every legal parallel layout of a plan: the fastest that fits, and why not its neighbours"},
+    {"sensitivity", cli::sensitivity, "what links, chips and balance are worth: each moved by 10 %, largest effect first"},
     {"schedule", cli::schedule, "print a pipeline schedule, or check a foreign one"},
+    {"run", cli::run, "execute a schedule for real on a small model, and compare it with its prediction"},
     {"model", cli::model, "parameters, FLOPs and KV cache of a Hugging Face config.json"},
     {"collective", cli::collective,
      "one collective or MoE all-to-all on the cluster: time, bandwidth, the limiting link"},
@@ -34,13 +36,15 @@ constexpr Command commands[] = {
      "read a benchmark's log (nccl-tests, DeepEP, DeepGEMM, nvbench, csv) or a PyTorch trace"},
     {"diff", cli::diff, "two traces, simulated or measured, or two results, side by side in numbers"},
     {"calibrate", cli::calibrate, "fit a profile to measured kernels, with its error on kernels it did not see"},
+    {"bench", cli::bench, "measure this machine's kernels into samples: CPU, CUDA or NCCL"},
+    {"numerics", cli::numerics, "what FP8 costs and gains: accumulation, promotion, scales, formats, throughput"},
 };
 
 std::string help() {
   std::string text =
       "Hourglass counts the GPU-hours of a training run before the GPUs are bought.\n\nusage: hourglass COMMAND "
       "[options]\n\n";
-  for (const Command& command : commands) text += fmt::format("  {:<10} {}\n", command.name, command.summary);
+  for (const Command& command : commands) text += fmt::format("  {:<11} {}\n", command.name, command.summary);
   return text + "\n'hourglass COMMAND --help' tells more; start with: hourglass plan configs/plans/deepseek-v3.json\n";
 }
 

@@ -1,31 +1,66 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "cli/command.h"
 #include "planner/budget.h"
+#include "reports/budget.h"
 #include "reports/html.h"
 #include "reports/json.h"
 #include "reports/pictures.h"
+#include "reports/solve.h"
 #include "reports/text.h"
 
 namespace hourglass::cli {
 
 namespace po = boost::program_options;
 
+namespace {
+
+// How many GPUs for so many days?
+int solve(const po::variables_map& values, const sim::Inputs& inputs, const std::string& format) {
+  const std::string unknown = values["solve"].as<std::string>();
+  if (unknown != "gpus")
+    throw base::UsageError(fmt::format("cannot solve for '{}'", base::printable(unknown)), "--solve",
+                           base::suggestion(unknown, {"gpus"}));
+  if (values.count("max-days") == 0) throw base::UsageError("needs --max-days", "--solve", "say how long it may take");
+  const double days = values["max-days"].as<double>();
+  if (!(days > 0.0 && days < 1e6))
+    throw base::UsageError(fmt::format("{} days is no time to train", days), "--max-days", "give more than 0");
+  const planner::GpuSolution solution = planner::solve_gpus(inputs, days);
+  write_out(format == "json" ? reports::solution_json(inputs, solution).dump(2) + "\n"
+                             : reports::solution_text(inputs, solution));
+  return 0;
+}
+
+}  // namespace
+
 int plan(const Invocation& invocation) {
   po::options_description options("options");
+  options.add_options()("solve", po::value<std::string>()->value_name("gpus"),
+                        "instead: the fewest legal GPUs for --max-days")(
+      "max-days", po::value<double>()->value_name("DAYS"), "with --solve: on the calendar, failures included");
   add_result_format(options, {"svg"});
   add_overrides(options);
   options.add_options()("explain", "text: also print where every cost comes from");
   add_html(options);
   po::variables_map values;
   const Usage usage = {"hourglass plan PLAN.json [options]",
-                       "The GPU-hour budget of a training run: every stage's step is simulated, then multiplied.",
+                       "The GPU-hour budget of a training run: every stage's step is simulated, then multiplied; its "
+                       "range,\nand what failures, checkpoints and restarts add.",
                        {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, result_formats({"svg"}));
+  const bool solving = values.count("solve") > 0;
+  const std::string format =
+      format_of(values, solving ? std::vector<std::string>{"text", "json"} : result_formats({"svg"}));
+  if (solving && values.count("html") > 0)
+    throw base::UsageError("is for a budget", "--html", "leave out --solve");
+  if (values.count("max-days") > 0 && !solving)
+    throw base::UsageError("is for --solve gpus", "--max-days", "add --solve gpus");
   sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
   inputs.provenance.argv = invocation.argv;
+  if (values.count("solve") > 0) return solve(values, inputs, format);
+  inputs.provenance.seed = static_cast<std::uint64_t>(inputs.plan.operations.uncertainty.seed);
   const bool terminal = isatty(STDERR_FILENO) != 0;
   const auto progress = [](std::size_t done, std::size_t total) {
     fmt::print(stderr, "\rsimulating step {} of {} ", done + 1, total);
@@ -40,7 +75,7 @@ int plan(const Invocation& invocation) {
     write_result(format, document, document["stages"]);
   } else {
     write_out(reports::budget_text(budget) +
-              (values.count("explain") > 0 ? reports::explain_text(inputs.profile) : ""));
+              (values.count("explain") > 0 ? reports::explain_text(inputs.profile) + reports::assumptions_text(budget) : ""));
   }
   return 0;
 }

@@ -55,10 +55,11 @@ Cluster read_cluster(const base::Json& document, const std::string& file) {
   cluster.nic_bandwidth = fields.number("nic_GBps", 1e-3, 1e6) * base::giga;
   cluster.gpus = fields.integer("gpus", 1, 10'000'000);
   cluster.price_per_gpu_hour = fields.number("price_USD_per_gpu_hour", 0.0, 1e6);
+  cluster.host_launch_s = fields.number_or("host_launch_us", 0.0, 0.0, 1e4) * base::micro;
   if (fields.has("fabric")) cluster.fabric = read_fabric(fields.object("fabric"));
   cluster.profile = fields.text("profile");
   require_sources(fields, {"sms", "bf16_TFLOPS", "fp8_TFLOPS", "memory_GiB", "memory_GBps", "gpus_per_node",
-                           "nvlink_GBps", "nic_GBps", "gpus", "price_USD_per_gpu_hour", "fabric"});
+                           "nvlink_GBps", "nic_GBps", "gpus", "price_USD_per_gpu_hour", "host_launch_us", "fabric"});
   fields.finish();
   return cluster;
 }

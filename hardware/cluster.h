@@ -41,6 +41,7 @@ struct Cluster {
   double nic_bandwidth = 0.0;       // a GPU's share of the node's NICs, one direction, peak, bytes/s
   std::int64_t gpus = 0;            // how many there are; a plan may use fewer
   double price_per_gpu_hour = 0.0;  // USD
+  double host_launch_s = 0.0;       // of the host to issue one kernel; 0: not modelled
   Fabric fabric;
   std::string profile;  // the profile measured on this GPU, a name under configs/profiles
 };

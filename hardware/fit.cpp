@@ -80,6 +80,11 @@ std::vector<Parameter> parameters_of(Profile& p, const std::string& name) {
             {"half_length", &p.attention.half_length, 1.0, 1e4},
             {"launch_us", &p.attention.launch_s, 2e-7, 1e-4}};
   }
+  if (name == "router") {
+    return {{"choice_ps_per_score", &p.router.choice_s_per_score, 1e-13, 1e-6},
+            {"launch_us", &p.router.launch_s, 1e-8, 1e-3},
+            {"efficiency", &p.router.efficiency, 0.02, 1.2}};
+  }
   if (name == "norm") return memory(p.norm);
   if (name == "rotary") return memory(p.rotary);
   if (name == "activation") return memory(p.activation);
@@ -155,6 +160,7 @@ std::string family_of(const Sample& s) {
   if (s.op == "dispatch" || s.op == "combine")
     return fmt::format("{} {} {} {}", s.op, s.at("ranks"), s.sms, s.at("low_latency"));
   if (s.shape.contains("ranks")) return fmt::format("{} {}", s.op, s.at("ranks"));
+  if (s.op == "router") return fmt::format("{}x{}", s.at("tokens"), s.at("experts"));
   return fmt::format("{}", s.at("bytes"));
 }
 
@@ -403,6 +409,10 @@ double predict_seconds(const Cluster& cluster, const Profile& profile, const Sam
   if (s.op == "all_to_all") return collective_seconds(cluster, profile, Collective::all_to_all, s.at("bytes"), group);
   if (s.op == "dispatch" || s.op == "combine") return moe_sample_seconds(cluster, profile, s, group);
   if (s.op == "send_recv") return send_seconds(cluster, profile, s.at("bytes"), s.at("same_node") > 0.0);
+  if (s.op == "router") {
+    return router_seconds(cluster, profile, s.at("tokens") * s.at("hidden") * (2.0 + 4.0),
+                          s.at("tokens") * s.at("experts"), false, conditions);
+  }
   const std::pair<const char*, const MemoryClass*> classes[] = {
       {"norm", &profile.norm}, {"rotary", &profile.rotary},   {"activation", &profile.activation},
       {"cast", &profile.cast}, {"permute", &profile.permute}, {"elementwise", &profile.elementwise}};

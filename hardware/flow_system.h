@@ -1,14 +1,16 @@
 #pragma once
 
 #include <cstdint>
-#include <queue>
 #include <span>
+#include <utility>
 #include <vector>
+
+#include "hardware/level_queue.h"
 
 namespace hourglass::hardware {
 
 // Links and the flows on them now. Flows join at any time and leave when their bytes are through; rates are max-min
-// fair and re-filled only where the set of flows changed (flow_system.cpp).
+// fair and re-computed only where the set of flows changed (flow_system.cpp).
 //   Use: add...; t = next(); advance(t, finished); add...; t = next(); ...
 class FlowSystem {
  public:
@@ -26,9 +28,11 @@ class FlowSystem {
   std::int32_t bottleneck(std::int32_t flow);  // the link that sets its rate; -1 once ended
   double now() const { return now_; }
   std::int64_t solves() const { return solves_; }
-  double refilled() const { return refilled_; }
+  double refilled() const { return refilled_; }  // rates that changed, over all solves
 
  private:
+  static constexpr std::size_t block = 64;  // links
+  using Ids = std::vector<std::int32_t>;
   struct Due {  // in a link's own bytes-per-member clock
     double finish;
     std::int32_t flow;
@@ -36,74 +40,74 @@ class FlowSystem {
       return finish != other.finish ? finish > other.finish : flow > other.flow;
     }
   };
-  struct Event {
-    double time;
-    std::int32_t link;
-    std::uint32_t version;
-    bool operator>(const Event& other) const { return time != other.time ? time > other.time : link > other.link; }
+  struct Traffic {            // what the change of another link's level touches
+    double passing = 0.0;     // sum of the rates of flows that are limited elsewhere
+    double top = 0.0;         // no passing flow is faster
+    double mark_above = 0.0;  // the link is marked when `passing` is more: minus infinity with members, infinity while
+                              // marked
+    double level = 0.0;       // rate of its members; 0 without any
   };
-  struct Step {  // of the filling: at this rate a link limits its waiting flows, or its members are checked
-    double rate;
-    std::int32_t link;
-    bool limits;
-    bool operator>(const Step& other) const {
-      if (rate != other.rate) return rate > other.rate;
-      return limits != other.limits ? limits : link > other.link;
-    }
-  };
-  struct LinkState {
+  struct Link {
     double capacity = 0.0;
-    double load = 0.0;     // sum of the rates on it
-    double level = 0.0;    // rate of its members: the flows that it limits
+    double weight = 0.0;   // number of members: flows that it limits, each as often as it crosses the link
     double clock = 0.0;    // bytes a member has sent since the link got its first member
     double updated = 0.0;  // when `clock` was right
-    std::int32_t members = 0;
-    std::uint32_t version = 0;
-    bool dirty = false, touched = false, changed = false;
-    bool kept = false;  // some members stayed as they were
-    // Of the re-rating under way:
-    std::int32_t thawed = 0;           // members that are filled anew
-    double rest = 0.0, waiting = 0.0;  // what is left, and for how many
-    double key = 0.0;                  // where it stands in the heap as a limit; infinite: nowhere
-    double share = -1.0;               // rate of those it limits now
-    std::vector<std::int32_t> flows;
-    std::vector<Due> due;
+    bool changed = false;  // its next end has to be computed anew
   };
-  struct FlowState {
+  struct Member {
+    std::int32_t flow;
+    std::int32_t others[3];  // the rest of its path, -1 from where it ends; -2: look at the path
+  };
+  struct Flow {
     double count = 1.0;
     double finish = 0.0;  // on its bottleneck's clock; before the first rating: bytes
-    double new_rate = 0.0;
-    std::int32_t bottleneck = -1, new_bottleneck = -1;
     std::int32_t first = 0, size = 0;
-    bool thawed = false, done = false;
+    bool done = false;
   };
 
-  std::span<const std::int32_t> path(const FlowState& flow) const {
+  std::span<const std::int32_t> path(const Flow& flow) const {
     return {path_.data() + flow.first, static_cast<std::size_t>(flow.size)};
   }
-  double rate_of(const FlowState& flow) const {
-    return flow.bottleneck < 0 ? 0.0 : links_[static_cast<std::size_t>(flow.bottleneck)].level;
-  }
+  double crossings(const Flow& flow, std::int32_t link) const;
+  Member member(std::int32_t flow, std::int32_t link) const;
+  bool marked(std::int32_t link) const { return traffic_[static_cast<std::size_t>(link)].mark_above > 1e300; }
+  void unmark(std::int32_t link);
   void settle();
-  void touch(std::int32_t link);
-  void thaw(std::int32_t flow);
-  void push_changed();
-  void check(std::int32_t link);
-  void limit(std::int32_t link);
-  void fill();
-  void commit();
-  void move_flows();
-  void synchronize(LinkState& link) const;
+  void join(std::int32_t flow);
+  void leave(std::int32_t flow);
+  void mark(std::int32_t link);
+  void process(std::int32_t link);
+  std::int32_t fastest_passing(std::int32_t link);
+  void expel(std::int32_t link, std::int32_t flow);
+  void drop(std::int32_t link, double weight);
+  void capture(std::int32_t link, std::int32_t flow);
+  void set_level(std::int32_t link, double level);
+  void refill();
+  void gather(Ids& flows);
+  void forget(std::size_t link);
+  std::vector<double> line_up(const Ids& flows);
+  void limit(std::int32_t link, double share, std::vector<double>& rest, std::vector<double>& waiting);
+  void synchronize(std::int32_t link);
+  void change(std::int32_t link);
   void schedule(std::int32_t link);
-  void finish(std::int32_t flow);
+  void collect(std::int32_t link, Ids& finished);
+  void clear();
 
-  std::vector<LinkState> links_;
-  std::vector<FlowState> flows_;
-  std::vector<std::int32_t> path_, fresh_, instant_, dirty_, changed_, thawed_, touched_, limits_;
-  std::vector<Step> heap_;
-  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  std::vector<Traffic> traffic_;
+  std::vector<Link> links_;
+  std::vector<std::vector<Member>> members_;  // flows that a link limits
+  std::vector<Ids> passing_;                  // and others that cross it
+  std::vector<std::vector<Due>> due_;   // heaps, by link, with outdated entries
+  std::vector<double> ends_;            // next end, by link
+  std::vector<double> first_end_;       // the same of each block of links
+  std::vector<bool> stale_;             // blocks
+  std::vector<Flow> flows_;
+  Ids bottleneck_;  // by flow; -1: none
+  Ids path_, fresh_, instant_, changed_;
+  LevelQueue marked_;
   double precision_ = 1e-9, now_ = 0.0, refilled_ = 0.0;
   std::int64_t solves_ = 0, active_ = 0;
+  bool plain_ = true;  // every flow counts once, and crosses a link once
 };
 
 }  // namespace hourglass::hardware

@@ -25,6 +25,7 @@ const std::map<std::string, std::vector<std::string>>& all_shape_keys() {
         {"grouped_gemm", {"groups", "m", "n", "k"}},
         {"attention", {"batch", "q_length", "kv_length", "heads", "kv_heads", "qk_dim", "v_dim", "causal", "backward"}},
         {"send_recv", {"bytes", "same_node"}},
+        {"router", {"tokens", "hidden", "experts"}},
     };
     for (const char* op : {"norm", "rotary", "activation", "cast", "permute", "elementwise"}) all[op] = {"bytes"};
     for (const char* op : {"all_reduce", "all_gather", "reduce_scatter", "all_to_all"})
@@ -102,7 +103,12 @@ SampleSet read_samples(const base::Json& document, const std::string& file) {
     fields.fail("schema", fmt::format("version {} is not read here", base::printable(schema)), "use 1.x");
   base::Fields device = fields.object("device");
   set.device = device.text("name");
+  for (const char* fact :
+       {"sms", "threads", "clock_MHz", "memory", "driver", "cuda", "nccl", "compiler", "libraries"}) {
+    if (device.has(fact)) set.device_facts[fact] = device.text(fact);
+  }
   device.finish();
+  if (fields.has("provenance")) set.provenance = fields.any("provenance");
   set.source = fields.text("source");
   if (set.source.empty()) fields.fail("source", "the citation is empty", "say where the figures come from");
   const base::Json common = fields.has("common") ? fields.any("common") : base::Json::object();
@@ -140,8 +146,12 @@ base::Json samples_json(const SampleSet& set) {
     }
     samples.push_back(std::move(each));
   }
-  return {
-      {"schema", "1.0.0"}, {"device", {{"name", set.device}}}, {"source", set.source}, {"samples", std::move(samples)}};
+  base::Json device = {{"name", set.device}};
+  for (const auto& [fact, value] : set.device_facts) device[fact] = value;
+  base::Json document = {{"schema", "1.0.0"}, {"device", std::move(device)}, {"source", set.source}};
+  if (!set.provenance.is_null()) document["provenance"] = set.provenance;
+  document["samples"] = std::move(samples);
+  return document;
 }
 
 }  // namespace hourglass::hardware

@@ -17,9 +17,10 @@ namespace hourglass::hardware {
 //   grouped_gemm      groups m n k      m rows in each of `groups`
 //   attention         batch q_length kv_length heads kv_heads qk_dim v_dim causal backward
 //   norm rotary activation cast permute elementwise          bytes: read and written together
-//   all_reduce all_gather reduce_scatter all_to_all          bytes ranks ranks_per_node
-//   send_recv         bytes same_node
-//   dispatch combine  tokens hidden top_k experts groups groups_per_token ranks ranks_per_node token_bytes low_latency
+//   router            tokens hidden experts    choosing the experts, and converting the input to FP32 (hidden 0:
+//   without) all_reduce all_gather reduce_scatter all_to_all          bytes ranks ranks_per_node send_recv bytes
+//   same_node dispatch combine  tokens hidden top_k experts groups groups_per_token ranks ranks_per_node token_bytes
+//   low_latency
 //                     (0: throughput kernels, 1: low latency over RDMA alone, 2: low latency with NVLink)
 struct Sample {
   std::string op;
@@ -43,6 +44,9 @@ struct SampleSet {
   std::string device;  // "H800 SXM5"
   std::string source;  // citation
   std::vector<Sample> samples;
+  // What the device was, for a reader: sms, threads, clock_MHz, memory, driver, cuda, nccl, compiler, libraries.
+  std::map<std::string, std::string> device_facts = {};
+  base::Json provenance = {};  // how and when they were taken; null: not said
 };
 
 // The keys of `shape` that an op must have, in order. Throws base::Error for an unknown op.
@@ -51,8 +55,9 @@ const std::vector<std::string>& shape_keys(const std::string& op);
 // What is wrong with a sample that did not come through read_samples: a missing or impossible value; "": nothing.
 std::string sample_fault(const Sample& sample);
 
-// {"schema": "1.0.0", "device": {"name"}, "source", "samples": [{"op", "dtype", shape..., "us", "spread", "runs",
-// "sms", "beside", "name", "source"}]}; samples may share values through "common". Strict, as every reader of ours.
+// {"schema": "1.0.0", "device": {"name", facts...}, "provenance": {...}, "source", "samples": [{"op", "dtype",
+// shape..., "us", "spread", "runs", "sms", "beside", "name", "source"}]}; samples may share values through "common".
+// Strict, as every reader of ours.
 SampleSet read_samples(const base::Json& document, const std::string& file);
 SampleSet load_samples(const std::string& path);
 // The same, or, where the name ends in .csv, a table of published measurements, known by its columns (csv_tables.cpp).

@@ -4,7 +4,9 @@
 //   dx_i = r (g_i dy_i - x_i r^2 / n sum_j g_j dy_j x_j),      dg_i = sum over rows of dy_i x_i r.
 #include "kernels/elementwise.h"
 
+#include <algorithm>
 #include <cmath>
+#include <complex>
 
 #include "kernels/arithmetic.h"
 #include "kernels/eigen_map.h"
@@ -44,16 +46,19 @@ void RmsNorm<T>::input_gradient(const Tensor<T>& dy, const Tensor<T>& x, const T
 template <class T>
 void RmsNorm<T>::weight_gradient(const Tensor<T>& dy, const Tensor<T>& x, const Tensor<T>& inverse_rms,
                                  Tensor<T>& dgain) {
-  const Index rows = x.rows(), width = x.columns(), strip = 512;
+  const Index rows = x.rows(), width = x.columns(), share = 256, shares = (rows + share - 1) / share;
   dgain.resize(1, width);
-  // Threads take strips of columns, so that every sum runs over the rows in order whatever the number of threads.
+  // Fixed shares of rows, whose sums are added in order: the same result on any number of threads. The main gradient is
+  // added to once, so that its error does not grow with the rows.
+  Tensor<T> sums(shares, width);
 #pragma omp parallel for schedule(static)
-  for (Index first = 0; first < width; first += strip) {
-    const Index columns = std::min(strip, width - first);
-    Values<T> sum(dgain.data() + first, columns);
-    for (Index r = 0; r < rows; ++r)
-      sum += ConstValues<T>(dy.row(r) + first, columns) * ConstValues<T>(x.row(r) + first, columns) * inverse_rms(r, 0);
+  for (Index i = 0; i < shares; ++i) {
+    Values<T> sum(sums.row(i), width);
+    for (Index r = i * share; r < std::min(rows, (i + 1) * share); ++r)
+      sum += ConstValues<T>(dy.row(r), width) * ConstValues<T>(x.row(r), width) * inverse_rms(r, 0);
   }
+  for (Index i = 1; i < shares; ++i) Values<T>(sums.row(0), width) += ConstValues<T>(sums.row(i), width);
+  if (shares > 0) Values<T>(dgain.data(), width) += ConstValues<T>(sums.row(0), width);
 }
 
 template <class T>
@@ -71,15 +76,28 @@ Rotary<T> Rotary<T>::table(Index length, Index width, double base) {
 
 template <class T>
 void Rotary<T>::turn(Tensor<T>& x, Index heads, Index step, Index first, T direction) const {
-#pragma omp parallel for schedule(static)
-  for (Index r = 0; r < x.rows(); ++r) {
-    const T *cosine = cosines.row(r % length), *sine = sines.row(r % length);
-    for (Index h = 0; h < heads; ++h) {
-      T* pair = x.row(r) + first + h * step;
-      for (Index i = 0; i < width / 2; ++i) rotate(pair[2 * i], pair[2 * i + 1], cosine[i], direction * sine[i]);
+  // A pair is a complex number, which is what Eigen has vector instructions for (the product is rotate() of
+  // arithmetic.h); a row's factors serve all its heads.
+  using Pairs = Eigen::Map<Eigen::Array<std::complex<T>, 1, Eigen::Dynamic>>;
+  const Index pairs = width / 2;
+#pragma omp parallel
+  {
+    Eigen::Array<std::complex<T>, 1, Eigen::Dynamic> factors(pairs);
+#pragma omp for schedule(static)
+    for (Index r = 0; r < x.rows(); ++r) {
+      const T *cosine = cosines.row(r % length), *sine = sines.row(r % length);
+      for (Index i = 0; i < pairs; ++i) factors[i] = {cosine[i], direction * sine[i]};
+      for (Index h = 0; h < heads; ++h) {
+        T* pair = x.row(r) + first + h * step;
+        if (r + 2 < x.rows()) fetch(pair + 2 * x.columns(), width);  // strides that no prefetcher follows
+        Pairs(reinterpret_cast<std::complex<T>*>(pair), pairs) *= factors;
+      }
     }
   }
 }
+
+// In pieces of a row, so that what one line leaves is in the first-level cache for the next.
+constexpr Index swiglu_piece = 1024;
 
 template <class T>
 void Swiglu<T>::forward(const Tensor<T>& gate_up, Tensor<T>& y) {
@@ -87,8 +105,11 @@ void Swiglu<T>::forward(const Tensor<T>& gate_up, Tensor<T>& y) {
   y.resize(rows, width);
 #pragma omp parallel for schedule(static)
   for (Index r = 0; r < rows; ++r) {
-    const ConstValues<T> gate(gate_up.row(r), width), up(gate_up.row(r) + width, width);
-    Values<T>(y.row(r), width) = gate / (T(1) + (-gate).exp()) * up;
+    for (Index first = 0; first < width; first += swiglu_piece) {
+      const Index count = std::min(swiglu_piece, width - first);
+      const ConstValues<T> gate(gate_up.row(r) + first, count), up(gate_up.row(r) + width + first, count);
+      Values<T>(y.row(r) + first, count) = gate / (T(1) + (-gate).exp()) * up;
+    }
   }
 }
 
@@ -98,11 +119,15 @@ void Swiglu<T>::input_gradient(const Tensor<T>& dy, const Tensor<T>& gate_up, Te
   dgate_up.resize(rows, 2 * width);
 #pragma omp parallel for schedule(static)
   for (Index r = 0; r < rows; ++r) {
-    const ConstValues<T> gate(gate_up.row(r), width), up(gate_up.row(r) + width, width), d(dy.row(r), width);
-    Values<T> dgate(dgate_up.row(r), width), dup(dgate_up.row(r) + width, width);
-    dgate = T(1) / (T(1) + (-gate).exp());  // the sigmoid, here for a moment
-    dup = d * gate * dgate;
-    dgate = d * up * dgate * (T(1) + gate * (T(1) - dgate));
+    for (Index first = 0; first < width; first += swiglu_piece) {
+      const Index count = std::min(swiglu_piece, width - first);
+      const ConstValues<T> gate(gate_up.row(r) + first, count), up(gate_up.row(r) + width + first, count),
+          d(dy.row(r) + first, count);
+      Values<T> dgate(dgate_up.row(r) + first, count), dup(dgate_up.row(r) + width + first, count);
+      dgate = T(1) / (T(1) + (-gate).exp());  // the sigmoid, here for a moment
+      dup = d * gate * dgate;
+      dgate = d * up * dgate * (T(1) + gate * (T(1) - dgate));
+    }
   }
 }
 

@@ -1,13 +1,53 @@
 #include "kernels/loss.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "kernels/eigen_map.h"
 
 namespace hourglass::kernels {
 
 namespace {
+
 std::size_t position(Index i) { return static_cast<std::size_t>(i); }
+
+// The sum of exp(x - largest), asking for what lies `ahead` of it as it goes, so that memory works during exponentials.
+template <class T>
+T sum_of_exponentials(const T* x, Index count, T largest, Index ahead) {
+  using Packet = typename Eigen::internal::packet_traits<T>::type;
+  constexpr Index lanes = Eigen::internal::packet_traits<T>::size;
+  const Packet shift = Eigen::internal::pset1<Packet>(largest);
+  Packet sum = Eigen::internal::pset1<Packet>(T(0));
+  Index i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    __builtin_prefetch(x + i + ahead);
+    const Packet value = Eigen::internal::psub(Eigen::internal::ploadu<Packet>(x + i), shift);
+    sum = Eigen::internal::padd(sum, Eigen::internal::pexp(value));
+  }
+  T total = Eigen::internal::predux(sum);
+  for (; i < count; ++i) total += std::exp(x[i] - largest);
+  return total;
+}
+
+// One pass over memory: a piece that fits the first-level cache gives its largest value and its sum of exponentials,
+// and what was summed before is scaled to the new largest (Milakov and Gimelshein, arXiv 1805.02867).
+template <class T>
+T log_sum_exp(const T* x, Index width) {
+  constexpr Index piece = 1024;
+  T largest = x[0], sum = T(0);
+  for (Index first = 0; first < width; first += piece) {
+    const Index count = std::min(piece, width - first);
+    const T here = ConstValues<T>(x + first, count).maxCoeff();
+    if (here > largest) {
+      sum *= std::exp(largest - here);
+      largest = here;
+    }
+    sum += sum_of_exponentials(x + first, count, largest, piece);
+  }
+  return largest + std::log(sum);
+}
+
 }  // namespace
 
 template <class T>
@@ -17,15 +57,32 @@ void Embedding<T>::forward(const std::vector<std::int32_t>& tokens, const Tensor
 #pragma omp parallel for schedule(static)
   for (Index r = 0; r < rows; ++r) {
     const T* source = table.row(tokens[position(r)]);
+    if (r + 1 < rows) fetch(table.row(tokens[position(r + 1)]), table.columns());
     std::copy(source, source + table.columns(), y.row(r));
   }
 }
 
-// Tokens repeat, so rows are added in order by one thread: the same sum on any number of threads.
+// Tokens repeat, so that the rows of each token are summed in order and the sum is added as a whole: one rounding of
+// the main gradient however often a token comes. Threads take strips of columns: the same result on any number of them.
 template <class T>
 void Embedding<T>::weight_gradient(const std::vector<std::int32_t>& tokens, const Tensor<T>& dy, Tensor<T>& dtable) {
-  for (Index r = 0; r < dy.rows(); ++r)
-    Values<T>(dtable.row(tokens[position(r)]), dy.columns()) += ConstValues<T>(dy.row(r), dy.columns());
+  constexpr Index strip = 512;
+  std::vector<Index> rows(tokens.size());
+  std::iota(rows.begin(), rows.end(), Index{0});
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](Index a, Index b) { return tokens[position(a)] < tokens[position(b)]; });
+#pragma omp parallel for schedule(static)
+  for (Index first = 0; first < dy.columns(); first += strip) {
+    const Index columns = std::min(strip, dy.columns() - first);
+    Eigen::Array<T, 1, Eigen::Dynamic> sum(columns);
+    for (std::size_t i = 0; i < rows.size();) {
+      const std::int32_t token = tokens[position(rows[i])];
+      sum.setZero();
+      for (; i < rows.size() && tokens[position(rows[i])] == token; ++i)
+        sum += ConstValues<T>(dy.row(rows[i]) + first, columns);
+      Values<T>(dtable.row(token) + first, columns) += sum;
+    }
+  }
 }
 
 template <class T>
@@ -34,11 +91,7 @@ double CrossEntropy<T>::forward(const Tensor<T>& logits, const std::vector<std::
   const Index rows = logits.rows(), width = logits.columns();
   log_sum.resize(rows, 1);
 #pragma omp parallel for schedule(static)
-  for (Index r = 0; r < rows; ++r) {
-    const ConstValues<T> x(logits.row(r), width);
-    const T largest = x.maxCoeff();
-    log_sum(r, 0) = largest + std::log((x - largest).exp().sum());
-  }
+  for (Index r = 0; r < rows; ++r) log_sum(r, 0) = log_sum_exp(logits.row(r), width);
   double loss = 0.0;
   for (Index r = 0; r < rows; ++r) {
     const std::int32_t target = targets[position(r)];

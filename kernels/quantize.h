@@ -34,6 +34,7 @@ struct QuantizeOptions {
 
 // Blocks at the edge may be smaller. Throws base::Error for a negative block.
 Quantized quantize(const Tensor<float>& x, const QuantizeOptions& options);
+void quantize(const Tensor<float>& x, const QuantizeOptions& options, Quantized& q);  // keeps the memory of `q`
 Tensor<float> dequantize(const Quantized& x);
 
 }  // namespace hourglass::kernels

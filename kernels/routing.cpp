@@ -15,16 +15,6 @@ namespace {
 
 std::size_t position(Index i) { return static_cast<std::size_t>(i); }
 
-// The `count` best of `candidates` by score, best first, ties to the lower index.
-template <class T>
-void keep_best(std::vector<std::int32_t>& candidates, Index count, const T* score) {
-  const auto better = [&](std::int32_t a, std::int32_t b) {
-    return score[a] != score[b] ? score[a] > score[b] : a < b;
-  };
-  std::partial_sort(candidates.begin(), candidates.begin() + count, candidates.end(), better);
-  candidates.resize(position(count));
-}
-
 template <class T>
 T two_best(const T* scores, Index count) {
   T best = scores[0], second = T(0);
@@ -35,23 +25,76 @@ T two_best(const T* scores, Index count) {
   return best + second;
 }
 
-// The experts of one token, `biased` being its scores with the bias.
+// The best so far, best first, ties to the lower index if offered in order: an insertion sort of a few, most of whose
+// offers fail at the first comparison.
 template <class T>
-std::vector<std::int32_t> choose(const RouterShape& shape, const T* biased) {
-  const Index each = shape.experts / shape.groups;
-  std::vector<std::int32_t> groups(position(shape.groups));
-  std::iota(groups.begin(), groups.end(), 0);
-  if (shape.groups_per_token < shape.groups) {
-    std::vector<T> score(groups.size());
-    for (Index g = 0; g < shape.groups; ++g) score[position(g)] = two_best(biased + g * each, each);
-    keep_best(groups, shape.groups_per_token, score.data());
+class Best {
+ public:
+  explicit Best(Index count) : values_(position(count)), indices_(position(count)) {}
+  void clear() { filled_ = 0; }
+  void offer(T value, std::int32_t index) {
+    if (filled_ == values_.size() && !(value > values_.back())) return;
+    if (filled_ < values_.size()) ++filled_;
+    std::size_t place = filled_ - 1;
+    for (; place > 0 && value > values_[place - 1]; --place) {
+      values_[place] = values_[place - 1];
+      indices_[place] = indices_[place - 1];
+    }
+    values_[place] = value;
+    indices_[place] = index;
   }
-  std::vector<std::int32_t> candidates;
-  for (const std::int32_t g : groups) {
-    for (Index i = 0; i < each; ++i) candidates.push_back(static_cast<std::int32_t>(g * each + i));
+  std::vector<std::int32_t>& indices() { return indices_; }
+
+ private:
+  std::vector<T> values_;
+  std::vector<std::int32_t> indices_;
+  std::size_t filled_ = 0;
+};
+
+// Chooses the experts of one token after the other; its memory is allocated once.
+template <class T>
+class Chooser {
+ public:
+  explicit Chooser(const RouterShape& shape) : shape_(shape), groups_(shape.groups_per_token), experts_(shape.top_k) {}
+
+  // `biased`: the scores with the bias.
+  const std::vector<std::int32_t>& operator()(const T* biased) {
+    const Index each = shape_.experts / shape_.groups;
+    experts_.clear();
+    if (shape_.groups_per_token >= shape_.groups) {
+      offer(biased, 0, shape_.experts);
+      return experts_.indices();
+    }
+    groups_.clear();
+    for (Index g = 0; g < shape_.groups; ++g)
+      groups_.offer(two_best(biased + g * each, each), static_cast<std::int32_t>(g));
+    // In the order of their indices, so that ties still go to the lower one.
+    std::sort(groups_.indices().begin(), groups_.indices().end());
+    for (const std::int32_t g : groups_.indices()) offer(biased, g * each, each);
+    return experts_.indices();
   }
-  keep_best(candidates, shape.top_k, biased);
-  return candidates;
+
+ private:
+  void offer(const T* biased, Index first, Index count) {
+    for (Index e = first; e < first + count; ++e) experts_.offer(biased[e], static_cast<std::int32_t>(e));
+  }
+
+  RouterShape shape_;
+  Best<T> groups_, experts_;
+};
+
+// A token's rows lie anywhere. `body(first, count)` treats columns [first, first + count) of token t; meanwhile the
+// same columns of the next token's rows are asked for.
+template <class T, class Body>
+void for_each_piece(const Permutation& p, const Tensor<T>& rows, Index t, const Body& body) {
+  constexpr Index piece = 256;
+  const std::size_t next = position((t + 1) * p.top_k), slots = p.row_of_slot.size();
+  for (Index first = 0; first < rows.columns(); first += piece) {
+    const Index count = std::min(piece, rows.columns() - first);
+    for (std::size_t i = next; i < next + position(p.top_k) && i < slots; ++i)
+      fetch(rows.row(p.row_of_slot[i]) + first, count);
+    body(first, count);
+  }
 }
 
 }  // namespace
@@ -62,19 +105,24 @@ void Router<T>::forward(const RouterShape& shape, const Tensor<T>& logits, const
   choice.experts.resize(position(tokens * k));
   choice.weights.resize(tokens, k);
   choice.scores.resize(tokens, experts);
-#pragma omp parallel for schedule(static)
-  for (Index t = 0; t < tokens; ++t) {
-    T* scores = choice.scores.row(t);
-    Values<T>(scores, experts) = T(1) / (T(1) + (-ConstValues<T>(logits.row(t), experts)).exp());
+#pragma omp parallel
+  {
+    Chooser<T> choose(shape);
     std::vector<T> biased(position(experts));
-    for (Index e = 0; e < experts; ++e) biased[position(e)] = scores[e] + bias.data()[e];
-    const std::vector<std::int32_t> chosen = choose(shape, biased.data());
-    T sum = T(0);
-    for (const std::int32_t e : chosen) sum += scores[e];
-    for (Index i = 0; i < k; ++i) {
-      const std::int32_t e = chosen[position(i)];
-      choice.experts[position(t * k + i)] = e;
-      choice.weights(t, i) = static_cast<T>(shape.scale) * scores[e] / sum;
+#pragma omp for schedule(static)
+    for (Index t = 0; t < tokens; ++t) {
+      T* scores = choice.scores.row(t);
+      Values<T> sigmoids(scores, experts);
+      sigmoids = T(1) / (T(1) + (-ConstValues<T>(logits.row(t), experts)).exp());
+      Values<T>(biased.data(), experts) = sigmoids + ConstValues<T>(bias.data(), experts);
+      const std::vector<std::int32_t>& chosen = choose(biased.data());
+      T sum = T(0);
+      for (const std::int32_t e : chosen) sum += scores[e];
+      for (Index i = 0; i < k; ++i) {
+        const std::int32_t e = chosen[position(i)];
+        choice.experts[position(t * k + i)] = e;
+        choice.weights(t, i) = static_cast<T>(shape.scale) * scores[e] / sum;
+      }
     }
   }
 }
@@ -117,55 +165,64 @@ Permutation permutation_of(const std::vector<std::int32_t>& experts_of_slots, In
 
 template <class T>
 void Permute<T>::forward(const Permutation& p, const Tensor<T>& x, Tensor<T>& rows) {
-  const Index count = static_cast<Index>(p.slot_of_row.size());
-  rows.resize(count, x.columns());
+  const Index tokens = x.rows();
+  rows.resize(static_cast<Index>(p.slot_of_row.size()), x.columns());
+  // By token, so that each is read once and in order; its rows are its own.
 #pragma omp parallel for schedule(static)
-  for (Index i = 0; i < count; ++i) {
-    const T* source = x.row(p.slot_of_row[position(i)] / p.top_k);
-    std::copy(source, source + x.columns(), rows.row(i));
+  for (Index t = 0; t < tokens; ++t) {
+    const T* source = x.row(t);
+    for (Index i = 0; i < p.top_k; ++i)
+      std::copy(source, source + x.columns(), rows.row(p.row_of_slot[position(t * p.top_k + i)]));
   }
 }
 
 template <class T>
 void Permute<T>::input_gradient(const Permutation& p, const Tensor<T>& drows, Tensor<T>& dx) {
-  const Index tokens = static_cast<Index>(p.row_of_slot.size()) / p.top_k, width = drows.columns();
-  dx.resize(tokens, width);
+  const Index tokens = static_cast<Index>(p.row_of_slot.size()) / p.top_k;
+  dx.resize(tokens, drows.columns());
 #pragma omp parallel for schedule(static)
   for (Index t = 0; t < tokens; ++t) {
-    Values<T> sum(dx.row(t), width);
-    sum = ConstValues<T>(drows.row(p.row_of_slot[position(t * p.top_k)]), width);
-    for (Index i = 1; i < p.top_k; ++i)
-      sum += ConstValues<T>(drows.row(p.row_of_slot[position(t * p.top_k + i)]), width);
+    const Index* row = p.row_of_slot.data() + t * p.top_k;
+    for_each_piece(p, drows, t, [&](Index first, Index count) {
+      Values<T> sum(dx.row(t) + first, count);
+      sum = ConstValues<T>(drows.row(row[0]) + first, count);
+      for (Index i = 1; i < p.top_k; ++i) sum += ConstValues<T>(drows.row(row[i]) + first, count);
+    });
   }
 }
 
 template <class T>
 void Unpermute<T>::forward(const Permutation& p, const Tensor<T>& rows, const Tensor<T>& weights, Tensor<T>& y) {
-  const Index tokens = weights.rows(), width = rows.columns();
-  y.resize(tokens, width);
+  const Index tokens = weights.rows();
+  y.resize(tokens, rows.columns());
 #pragma omp parallel for schedule(static)
   for (Index t = 0; t < tokens; ++t) {
-    Values<T> sum(y.row(t), width);
-    sum = ConstValues<T>(rows.row(p.row_of_slot[position(t * p.top_k)]), width) * weights(t, 0);
-    for (Index i = 1; i < p.top_k; ++i)
-      sum += ConstValues<T>(rows.row(p.row_of_slot[position(t * p.top_k + i)]), width) * weights(t, i);
+    const Index* row = p.row_of_slot.data() + t * p.top_k;
+    for_each_piece(p, rows, t, [&](Index first, Index count) {
+      Values<T> sum(y.row(t) + first, count);
+      sum = ConstValues<T>(rows.row(row[0]) + first, count) * weights(t, 0);
+      for (Index i = 1; i < p.top_k; ++i) sum += ConstValues<T>(rows.row(row[i]) + first, count) * weights(t, i);
+    });
   }
 }
 
 template <class T>
 void Unpermute<T>::input_gradient(const Permutation& p, const Tensor<T>& dy, const Tensor<T>& rows,
                                   const Tensor<T>& weights, Tensor<T>& drows, Tensor<T>& dweights) {
-  const Index tokens = weights.rows(), width = rows.columns();
-  drows.resize(rows.rows(), width);
+  const Index tokens = weights.rows();
+  drows.resize(rows.rows(), rows.columns());
   dweights.resize(tokens, p.top_k);
 #pragma omp parallel for schedule(static)
   for (Index t = 0; t < tokens; ++t) {
-    const ConstValues<T> gradient(dy.row(t), width);
-    for (Index i = 0; i < p.top_k; ++i) {
-      const Index row = p.row_of_slot[position(t * p.top_k + i)];
-      Values<T>(drows.row(row), width) = gradient * weights(t, i);
-      dweights(t, i) = (gradient * ConstValues<T>(rows.row(row), width)).sum();
-    }
+    const Index* row = p.row_of_slot.data() + t * p.top_k;
+    std::fill_n(dweights.row(t), p.top_k, T(0));
+    for_each_piece(p, rows, t, [&](Index first, Index count) {
+      const ConstValues<T> gradient(dy.row(t) + first, count);
+      for (Index i = 0; i < p.top_k; ++i) {
+        Values<T>(drows.row(row[i]) + first, count) = gradient * weights(t, i);
+        dweights(t, i) += (gradient * ConstValues<T>(rows.row(row[i]) + first, count)).sum();
+      }
+    });
   }
 }
 

@@ -8,12 +8,11 @@
 // with s(b) the seconds a token takes at batch b. s is sampled at a few batches (a step of each is simulated) and
 // integrated by the trapezoid rule. A batch too small for the plan's schedule runs under small_batch_schedule.
 //
-// Range. Each class of the profile states its relative error, one standard deviation of its total. Every class is
-// slowed by one deviation, the run simulated again, and the changes added in quadrature: classes are taken as
-// independent, the errors inside a class as fully correlated (the cautious side). The total is taken as log-normal, so
-// p10 and p90 are p50 exp(-+1.2816 sigma). The split of layers stays as planned. The range speaks of the costs only:
-// not of failures, restarts, stragglers, evaluation or data loading, nor of a step that the published description
-// leaves open.
+// These are net hours: nothing fails, nothing is stored, nobody waits. planner/goodput.cpp turns them into hours on the
+// calendar, planner/uncertainty.cpp draws their range. Stages given in hours are taken as they are.
+//
+// Other runs of the plan file add to the programme: another plan is budgeted with its own failures; part of a stage, and
+// hours given, fail as the plan's own run does. All are taken to vary as the plan's own run.
 #include "planner/budget.h"
 
 #include <fmt/format.h>
@@ -22,13 +21,13 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "model/counts.h"
 #include "sim/simulate.h"
 
 namespace hourglass::planner {
 
 namespace {
 
-constexpr double ninety_percent = 1.2815515655446004;  // standard normal quantile
 constexpr int ramp_samples = 6;
 
 // Seconds a token at one global batch.
@@ -167,10 +166,7 @@ double hours_under(const sim::Inputs& inputs, const Budget& budget, const hardwa
   double hours = 0.0;
   for (std::size_t i = 0; i < budget.stages.size(); ++i) {
     const StageBudget& stage = budget.stages[i];
-    if (!stage.step) {
-      hours += stage.gpu_hours;
-      continue;
-    }
+    if (!stage.step) continue;
     const sim::Result slow =
         simulator.step(inputs.plan.stages[i], stage.global_batch, profile, false, stage.step->layers_per_stage);
     hours += stage.gpu_hours * slow.step_time_s / stage.step->step_time_s;
@@ -178,36 +174,104 @@ double hours_under(const sim::Inputs& inputs, const Budget& budget, const hardwa
   return hours;
 }
 
-void add_range(const sim::Inputs& inputs, Budget& budget, Simulator& simulator) {
-  double variance = 0.0;
-  for (const hardware::ClassOrigin& each : hardware::origins(inputs.profile)) {
-    const double error = each.provenance.relative_error;
-    if (error <= 0.0) continue;
-    const double hours =
-        hours_under(inputs, budget, hardware::slowed(inputs.profile, each.name, 1.0 + error), simulator);
-    const double change = hours - budget.total_gpu_hours.p50;
-    budget.sensitivities.push_back({each.name, error, change});
-    variance += change * change / (budget.total_gpu_hours.p50 * budget.total_gpu_hours.p50);
-  }
-  std::stable_sort(budget.sensitivities.begin(), budget.sensitivities.end(),
-                   [](const Sensitivity& a, const Sensitivity& b) { return a.gpu_hours > b.gpu_hours; });
-  const double spread = std::exp(ninety_percent * std::sqrt(variance));
-  budget.total_gpu_hours.p10 = budget.total_gpu_hours.p50 / spread;
-  budget.total_gpu_hours.p90 = budget.total_gpu_hours.p50 * spread;
+double simulated_hours(const Budget& budget) {
+  double hours = 0.0;
+  for (const StageBudget& stage : budget.stages) hours += stage.step ? stage.gpu_hours : 0.0;
+  return hours;
 }
 
-std::size_t count_steps(const sim::Inputs& inputs) {
+// Of the longest simulated stage: checkpoints are written between its steps.
+double typical_step(const Budget& budget) {
+  double hours = 0.0, step = 0.0;
+  for (const StageBudget& stage : budget.stages) {
+    if (!stage.step || stage.gpu_hours <= hours) continue;
+    hours = stage.gpu_hours;
+    step = stage.step->step_time_s;
+  }
+  return step;
+}
+
+GoodputInputs goodput_inputs(const sim::Inputs& inputs, const Budget& budget) {
+  const double mtp = inputs.plan.mtp ? model::mtp_parameters(inputs.model).total() : 0.0;
+  return {inputs.plan.operations.reliability,
+          inputs.plan.gpus,
+          inputs.cluster.gpus_per_node,
+          model::total_parameters(inputs.model) + mtp * static_cast<double>(inputs.model.mtp_modules),
+          budget.gpu_hours / static_cast<double>(inputs.plan.gpus) * base::seconds_per_hour,
+          typical_step(budget)};
+}
+
+void add_range(const sim::Inputs& inputs, Budget& budget, Simulator& simulator) {
+  RangeInputs range;
+  range.profile = &inputs.profile;
+  range.simulated_hours = simulated_hours(budget);
+  range.given_hours = budget.gpu_hours - range.simulated_hours;
+  range.imbalance = inputs.plan.parallel.expert > 1 && !inputs.plan.network;
+  range.uncertainty = inputs.plan.operations.uncertainty;
+  range.goodput_inputs = goodput_inputs(inputs, budget);
+  range.goodput = budget.goodput;
+  const Range drawn = draw_range(
+      range, [&](const hardware::Profile& profile) { return hours_under(inputs, budget, profile, simulator); });
+  budget.total_gpu_hours = drawn.net_gpu_hours;
+  budget.gross_gpu_hours = drawn.gross_gpu_hours;
+  budget.sensitivities = drawn.sensitivities;
+}
+
+RunBudget run_budget(const Budget& own, const sim::ExtraRun& run) {
+  RunBudget out;
+  out.name = run.name;
+  out.count = run.count;
+  const auto count = static_cast<double>(run.count);
+  if (!run.plan_file.empty()) {
+    const sim::Inputs inputs = sim::load_inputs(run.plan_file, {});
+    if (!inputs.plan.operations.runs.empty())
+      throw base::Error("a plan of a run has runs of its own", run.plan_file, "list them all in one plan");
+    const Budget other = net_budget(inputs, nullptr);
+    out.what = fmt::format("plan {} on {} GPUs", other.plan, other.gpus);
+    out.gpu_hours = count * other.gpu_hours;
+    out.gross_gpu_hours = count * other.goodput.gross_gpu_hours;
+    return out;
+  }
+  out.what = "hours given";
+  out.gpu_hours = count * run.gpu_hours;
+  for (const StageBudget& stage : own.stages) {
+    if (stage.name != run.stage) continue;
+    double share = run.share;
+    if (run.tokens > 0.0) {
+      if (!stage.step) throw base::Error("tokens of a stage that has none", "run " + run.name, "give a share");
+      share = run.tokens / stage.step->tokens_per_step * stage.step->step_time_s * static_cast<double>(own.gpus) /
+              base::seconds_per_hour / stage.gpu_hours;
+    }
+    out.what = fmt::format("{:.3g} % of {} again", share * 100.0, stage.name);
+    out.gpu_hours = count * share * stage.gpu_hours;
+  }
+  const double gross = own.gpu_hours > 0.0 ? own.goodput.gross_gpu_hours / own.gpu_hours : 1.0;
+  out.gross_gpu_hours = out.gpu_hours * gross;
+  return out;
+}
+
+void add_runs(const sim::Inputs& inputs, Budget& budget) {
+  double gross = budget.goodput.gross_gpu_hours;
+  for (const sim::ExtraRun& run : inputs.plan.operations.runs) {
+    budget.runs.push_back(run_budget(budget, run));
+    gross += budget.runs.back().gross_gpu_hours;
+  }
+  const double all = budget.goodput.gross_gpu_hours > 0.0 ? gross / budget.goodput.gross_gpu_hours : 1.0;
+  const Quantiles& own = budget.gross_gpu_hours;
+  budget.programme_gpu_hours = {own.p10 * all, own.p50 * all, own.p90 * all};
+}
+
+std::size_t count_steps(const sim::Inputs& inputs, bool range) {
   std::size_t simulated = 0, ramps = 0;
   for (const sim::TrainingStage& stage : inputs.plan.stages) {
     simulated += stage.tokens > 0.0 || stage.steps > 0.0 ? 1 : 0;
     ramps += stage.ramp ? 1 : 0;
   }
-  return simulated * (1 + hardware::origins(inputs.profile).size()) + ramps * ramp_samples;
+  const std::size_t moved = range ? 2 * (cost_errors(inputs.profile).size() + 1) : 0;
+  return simulated * (1 + moved) + ramps * ramp_samples;
 }
 
-}  // namespace
-
-Budget make_budget(const sim::Inputs& inputs, const Progress& progress) {
+Budget stages_budget(const sim::Inputs& inputs, Simulator& simulator) {
   if (inputs.plan.stages.empty()) {
     throw base::Error(
         "the plan has no training stages, so there is nothing to budget", inputs.plan.name,
@@ -220,14 +284,34 @@ Budget make_budget(const sim::Inputs& inputs, const Progress& progress) {
   budget.profile = inputs.profile.name;
   budget.gpus = inputs.plan.gpus;
   budget.price_per_gpu_hour = inputs.cluster.price_per_gpu_hour;
-  Simulator simulator(inputs, progress, count_steps(inputs));
   for (const sim::TrainingStage& stage : inputs.plan.stages) {
     budget.stages.push_back(stage_budget(inputs, stage, simulator));
-    budget.total_gpu_hours.p50 += budget.stages.back().gpu_hours;
+    budget.gpu_hours += budget.stages.back().gpu_hours;
     budget.days += budget.stages.back().days;
     budget.cost_usd += budget.stages.back().cost_usd;
   }
+  const sim::Operations& operations = inputs.plan.operations;
+  budget.goodput = goodput(goodput_inputs(inputs, budget));
+  budget.prices.push_back({"USD", inputs.cluster.price_per_gpu_hour});
+  for (const auto& [currency, price] : operations.prices) budget.prices.push_back({currency, price});
+  budget.power_per_gpu = sim::power_per_gpu(operations.energy, inputs.cluster.gpu);
+  budget.pue = operations.energy.pue;
+  budget.assumptions = sim::assumptions(operations, inputs.cluster.gpu);
+  return budget;
+}
+
+}  // namespace
+
+Budget net_budget(const sim::Inputs& inputs, const Progress& progress) {
+  Simulator simulator(inputs, progress, count_steps(inputs, false));
+  return stages_budget(inputs, simulator);
+}
+
+Budget make_budget(const sim::Inputs& inputs, const Progress& progress) {
+  Simulator simulator(inputs, progress, count_steps(inputs, true));
+  Budget budget = stages_budget(inputs, simulator);
   add_range(inputs, budget, simulator);
+  add_runs(inputs, budget);
   return budget;
 }
 

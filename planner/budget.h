@@ -5,15 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "base/units.h"
+#include "planner/goodput.h"
+#include "planner/uncertainty.h"
 #include "sim/plan.h"
 #include "sim/result.h"
 
 // The GPU-hour budget of a training run: every stage's step simulated, multiplied by its steps.
 namespace hourglass::planner {
-
-struct Quantiles {
-  double p10 = 0.0, p50 = 0.0, p90 = 0.0;
-};
 
 // How a stage starts: the batch grows while so many tokens pass.
 struct RampBudget {
@@ -37,11 +36,17 @@ struct StageBudget {
   std::optional<sim::Result> step;  // at the full batch; absent for a stage given in hours
 };
 
-// What one standard deviation in the cost of a class of kernels or links does to the whole budget.
-struct Sensitivity {
-  std::string cost;
-  double relative_error = 0.0;
-  double gpu_hours = 0.0;
+// A run beside the plan's own.
+struct RunBudget {
+  std::string name;
+  std::string what;  // "plan ablation.json on 256 GPUs", "5 % of pre-training again", "hours given"
+  std::int64_t count = 1;
+  double gpu_hours = 0.0, gross_gpu_hours = 0.0;  // of all `count`
+};
+
+struct Price {
+  std::string currency;
+  double per_gpu_hour = 0.0;
 };
 
 struct Budget {
@@ -49,16 +54,29 @@ struct Budget {
   std::int64_t gpus = 0;
   double price_per_gpu_hour = 0.0;
   std::vector<StageBudget> stages;
-  Quantiles total_gpu_hours;
+  double gpu_hours = 0.0;  // net: of the stages as simulated; days and cost_usd are of these
   double days = 0.0;
   double cost_usd = 0.0;
+  Goodput goodput;  // the same run with failures
+  Quantiles total_gpu_hours, gross_gpu_hours;
   std::vector<Sensitivity> sensitivities;  // largest first
+  std::vector<RunBudget> runs;
+  Quantiles programme_gpu_hours;  // gross, of the plan's own run and all others
+  std::vector<Price> prices;      // USD first
+  double power_per_gpu = 0.0;     // W; 0: not known
+  double pue = 1.0;
+  std::vector<sim::Assumption> assumptions;
+
+  double net_energy() const { return gpu_hours * base::seconds_per_hour * power_per_gpu * pue; }  // J
+  double gross_energy() const { return goodput.gross_gpu_hours * base::seconds_per_hour * power_per_gpu * pue; }
 };
 
 // Called before each simulated step with how many are done and how many there are.
 using Progress = std::function<void(std::size_t done, std::size_t total)>;
 
 // Throws base::Error for a plan without stages, or a stage whose step cannot run.
+// Without the range and the other runs: a fraction of the time.
+Budget net_budget(const sim::Inputs& inputs, const Progress& progress);
 Budget make_budget(const sim::Inputs& inputs, const Progress& progress);
 
 }  // namespace hourglass::planner

@@ -1,168 +1,495 @@
-// Exhaustive search over the parallel layout. GPUs, global batch, sequence length and precision are the plan's. The
-// space: tensor and expert parallelism in powers of two (tensor inside a node), context the plan's and one, pipeline
-// ranks that divide the GPUs, one, two or four sequences a micro-batch, the schedules asked for with one to four chunks
-// where they take a number, and full recomputation or the plan's. Layers are balanced anew, since a given split fits
-// one number of stages.
+// Exhaustive search over a space of plans (planner/space.h). A plan is left out
+//   illegal    where its numbers do not divide, or its schedule or its layers cannot have its shape;
+//   too large  where parameters, gradients and optimizer averaged over the pipeline already exceed the memory (the
+//              fullest rank cannot hold less than the average), or where the exact peak does: it follows from the order
+//              of actions, so that a split of the layers need not be simulated to know it;
+//   bounded    where a plan that is already known is faster than this one can be, needs no more memory, no more GPUs
+//              and no more money. Two bounds: the work of all layers spread evenly over the pipeline; and, once layers
+//              are split, the busiest rank with its part of the tail.
+// The rest is simulated (sim/fast_step.h). "Already known" is a fixed set: the front of a coarse part of the space,
+// simulated first by every process. So what becomes of a plan depends on the search alone, not on what else ran where
+// and when, and any number of threads, machines and restarts gives the same result.
 //
-// A point is left out, with the reason kept, when it breaks a rule of divisibility or of its schedule, or when its
-// memory is certainly too small: parameters, gradients and optimizer averaged over the pipeline already exceed the
-// limit, and the fullest rank cannot hold less than the average. This bound leaves the MTP module and all activations
-// out, so it never drops a plan that fits. The rest is simulated, points in parallel, results written by index: the
-// same for any number of threads.
+// Work is done in units: sixteen price keys of one group (space.h) under every pipeline and schedule. The keys' prices
+// and durations stay in the cache and are nobody else's; compiled schedules are shared.
 //
-// Limits: there is no bound on time, so every point that might fit is simulated; the split of layers and the SMs of
-// communication are not searched.
+// The sweep leaves contention on the NIC out. Where the plan asks for it, the cheapest few are simulated again with it, and
+// the best of these is the answer: plans that are closer to each other than contention moves them may change places.
+//
+// A plan that is both illegal for its schedule and pruned before the schedule was asked counts as pruned.
 #include "planner/search.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "base/error.h"
-#include "base/units.h"
-#include "model/counts.h"
-#include "schedules/catalogue.h"
+#include "planner/axes.h"
+#include "planner/search_engine.h"
 #include "sim/simulate.h"
 
 namespace hourglass::planner {
 
 namespace {
 
-std::vector<std::int64_t> powers_of_two(std::int64_t most) {
-  std::vector<std::int64_t> all;
-  for (std::int64_t value = 1; value <= most; value *= 2) all.push_back(value);
-  return all;
+constexpr std::uint64_t keys_per_unit = 16;
+constexpr std::size_t finalists = 8;
+
+double cost_rate(const hardware::Cluster& cluster, bool priced) {
+  return priced ? cluster.price_per_gpu_hour / base::seconds_per_hour : 1.0;
 }
 
-std::vector<int> chunks_of(const schedules::CatalogueEntry& entry) {
-  return entry.takes_chunks ? std::vector<int>{2, 3, 4} : std::vector<int>{0};
-}
-
-std::vector<SearchChoice> space(const sim::Inputs& inputs, const std::vector<std::string>& names) {
-  const std::int64_t deepest = std::min<std::int64_t>({inputs.model.layer_count() + 1, inputs.plan.gpus, 64});
-  const std::int64_t experts = std::max<std::int64_t>(1, inputs.model.moe.routed_experts);
-  std::vector<std::int64_t> contexts = {1};
-  if (inputs.plan.parallel.context > 1) contexts.push_back(inputs.plan.parallel.context);
-  std::vector<SearchChoice> all;
-  for (const std::string& name : names)
-    for (const int chunks : chunks_of(schedules::catalogue_entry(name)))
-      for (const std::int64_t tensor : powers_of_two(inputs.cluster.gpus_per_node))
-        for (const std::int64_t pipeline : powers_of_two(deepest))
-          for (const std::int64_t context : contexts)
-            for (const std::int64_t expert : powers_of_two(experts))
-              for (const std::int64_t micro_batch : {1, 2, 4})
-                for (const bool full : {false, true})
-                  all.push_back({tensor, pipeline, context, expert, micro_batch, chunks, name, full});
-  return all;
-}
-
-// Bytes that the fullest GPU holds at least.
-double least_memory(const sim::Inputs& inputs) {
-  constexpr double parameter_and_gradient = 6.0, optimizer = 8.0;
-  const model::Parallelism& p = inputs.plan.parallel;
-  double dense = model::embedding_parameters(inputs.model) + model::head_parameters(inputs.model), expert = 0.0;
-  for (const model::LayerKind kind : inputs.model.layers) {
-    const model::ParameterCount layer = model::layer_parameters(inputs.model, kind);
-    dense += layer.dense;
-    expert += layer.expert;
-  }
-  const model::ParameterCount local = model::local_parameters({dense, expert}, p);
-  const int copies = schedules::catalogue_entry(inputs.plan.schedule).parameter_copies;
-  const double once = (local.dense + local.expert) / static_cast<double>(p.pipeline);
-  const double shards = (dense + expert) / static_cast<double>(inputs.plan.gpus);
-  return once * copies * parameter_and_gradient + shards * optimizer;
-}
-
-SearchPoint evaluate(const sim::Inputs& base, const SearchChoice& choice, double limit) {
-  SearchPoint point;
-  point.choice = choice;
-  sim::Inputs inputs = base;
-  inputs.plan = apply(base.plan, choice);
-  try {
-    sim::complete_parallelism(inputs.plan, inputs.model, inputs.cluster, "");
-    const double least = least_memory(inputs);
-    if (least > limit) {
-      point.refused = fmt::format("needs at least {:.1f} GiB a GPU before activations", least / base::gibi);
-      point.peak_memory_bytes = least;
-      return point;
-    }
-    const sim::Result result = sim::simulate(inputs);
-    point.simulated = true;
-    point.step_time_s = result.step_time_s;
-    point.peak_memory_bytes = result.largest_memory_bytes();
-    if (point.peak_memory_bytes > limit)
-      point.refused = fmt::format("peaks at {:.1f} GiB a GPU", point.peak_memory_bytes / base::gibi);
-  } catch (const base::Error& error) {
-    point.refused = error.what();
-  }
-  return point;
-}
-
-int differences(const SearchChoice& a, const SearchChoice& b) {
-  return (a.tensor != b.tensor) + (a.pipeline != b.pipeline) + (a.context != b.context) + (a.expert != b.expert) +
-         (a.micro_batch != b.micro_batch) + (a.full_recompute != b.full_recompute) +
-         (a.schedule != b.schedule || a.chunks != b.chunks);
-}
-
-void find_front(SearchResult& result) {
-  std::vector<std::size_t> order;
-  for (std::size_t i = 0; i < result.points.size(); ++i)
-    if (result.points[i].refused.empty()) order.push_back(i);
-  const auto key = [&](std::size_t i) {
-    return std::tuple(result.points[i].step_time_s, result.points[i].peak_memory_bytes, i);
-  };
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return key(a) < key(b); });
-  for (const std::size_t i : order) {
-    if (result.front.empty() ||
-        result.points[i].peak_memory_bytes < result.points[result.front.back()].peak_memory_bytes)
-      result.front.push_back(i);
-  }
-}
+// A price key of a unit.
+struct Key {
+  std::uint64_t number = 0;
+  SearchChoice choice;  // with the group's values; pipeline and schedule are to be filled in
+  std::unique_ptr<sim::StepCosts> costs;
+};
 
 }  // namespace
 
-sim::Plan apply(const sim::Plan& plan, const SearchChoice& choice) {
-  sim::Plan out = plan;
-  out.parallel.tensor = choice.tensor;
-  out.parallel.pipeline = choice.pipeline;
-  out.parallel.context = choice.context;
-  out.parallel.expert = choice.expert;
-  out.micro_batch.sequences = choice.micro_batch;
-  out.schedule = choice.schedule;
-  out.chunks = choice.chunks;
-  if (choice.full_recompute) {
-    out.recompute = {};
-    out.recompute.full = true;
+struct Search::Engine {
+  explicit Engine(const Search& owner) {
+    for (const sim::Inputs& inputs : owner.space_.clusters) clusters.emplace_back(inputs);
+    for (const ScheduleChoice& schedule : owner.space_.schedules) traits.push_back(traits_of(schedule));
   }
-  out.layers_per_stage.clear();
+
+  std::vector<ClusterTables> clusters;
+  std::vector<ScheduleTraits> traits;
+  ProgramCache programs;
+};
+
+namespace {
+
+// One unit at work.
+class Worker {
+ public:
+  Worker(const Search& search, const std::vector<ClusterTables>& clusters, const std::vector<ScheduleTraits>& traits,
+         ProgramCache& programs, const std::vector<Measures>& seeds, bool priced, std::uint64_t unit)
+      : space_(search.space()), traits_(traits), programs_(programs), seeds_(seeds) {
+    result_.unit = unit;
+    const std::uint64_t blocks = (space_.keys() + keys_per_unit - 1) / keys_per_unit;
+    group_ = unit / blocks;
+    first_key_ = unit % blocks * keys_per_unit;
+    last_key_ = std::min(space_.keys(), first_key_ + keys_per_unit);
+    const std::size_t cluster = space_.choice(space_.id(group_, 0, 0, 0)).cluster;
+    tables_ = &clusters[cluster];
+    inputs_ = space_.clusters[cluster];
+    limit_ = search.memory_limit_bytes(inputs_);
+    rate_ = cost_rate(inputs_.cluster, priced);
+  }
+
+  UnitResult run() {
+    result_.plans = (last_key_ - first_key_) * space_.pipelines.size() * space_.schedules.size();
+    find_keys();
+    for (std::size_t p = 0; p < space_.pipelines.size(); ++p) {
+      const std::vector<Key*> alive = legal_keys(p);
+      for (std::size_t s = 0; s < space_.schedules.size() && !alive.empty(); ++s) run_shape(p, s, alive);
+    }
+    std::sort(result_.points.begin(), result_.points.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+    result_.illegal = result_.plans - result_.too_large - result_.bounded - result_.simulated;
+    return std::move(result_);
+  }
+
+ private:
+  struct Sweep {
+    Key* key = nullptr;
+    std::vector<sim::StepCandidate> candidates;
+    base::Time best = 0;
+    double memory = 0.0;
+  };
+
+  // Keys that differ only in what has no effect count once.
+  bool repeats_another(const SearchChoice& c) const {
+    return c.expert == 1 && c.communication_sms != space_.communication_sms.front();
+  }
+
+  void find_keys() {
+    for (std::uint64_t k = first_key_; k < last_key_; ++k) {
+      Key key{k, space_.choice(space_.id(group_, 0, k, 0)), nullptr};
+      if (!repeats_another(key.choice)) keys_.push_back(std::move(key));
+    }
+  }
+
+  void set_plan(const Key& key, std::size_t p) {
+    SearchChoice choice = key.choice;
+    choice.pipeline = space_.pipelines[p];
+    apply_numbers(inputs_.plan, choice);
+  }
+
+  std::vector<Key*> legal_keys(std::size_t p) {
+    std::vector<Key*> alive;
+    for (Key& key : keys_) {
+      set_plan(key, p);
+      if (legal(inputs_.plan, inputs_)) alive.push_back(&key);
+    }
+    return alive;
+  }
+
+  bool beaten(base::Time step, double memory) const {
+    const double tokens = static_cast<double>(inputs_.plan.global_batch) *
+                          static_cast<double>(inputs_.plan.micro_batch.sequence_length);
+    const double seconds = base::seconds(step) / tokens, gpus = static_cast<double>(inputs_.plan.gpus),
+                 cost = seconds * gpus * rate_;
+    for (const Measures& seed : seeds_) {
+      if (seed.seconds_per_token >= seconds) return false;  // fastest first
+      if (seed.peak_memory_bytes <= memory && seed.gpus <= gpus && seed.cost_per_token <= cost) return true;
+    }
+    return false;
+  }
+
+  // Bounds that need no schedule and no split. True if the plan is still of interest.
+  bool survives(Key& key, const ScheduleTraits& traits) {
+    const double least = least_memory(inputs_, tables_->all, traits.copies);
+    if (least > limit_) {
+      ++result_.too_large;
+      return false;
+    }
+    if (!key.costs) key.costs = std::make_unique<sim::StepCosts>(inputs_, tables_->contents);
+    const sim::StepCosts::LeastWork& work = key.costs->least_work();
+    const base::Time per_micro_batch = traits.pairs ? work.paired : traits.fused ? work.fused : work.split;
+    const base::Time bound = per_micro_batch * inputs_.plan.micro_batches() / inputs_.plan.parallel.pipeline;
+    if (!beaten(bound, least)) return true;
+    ++result_.bounded;
+    return false;
+  }
+
+  void run_shape(std::size_t p, std::size_t s, const std::vector<Key*>& alive) {
+    const std::int64_t ranks = space_.pipelines[p];
+    if (ranks * traits_[s].stages_per_rank > inputs_.model.layer_count() + 1) return;
+    sweeps_.resize(std::max(sweeps_.size(), alive.size()));
+    std::size_t count = 0;
+    for (Key* key : alive) {
+      set_plan(*key, p);
+      legal(inputs_.plan, inputs_);  // completes data parallelism
+      if (survives(*key, traits_[s])) sweeps_[count++].key = key;
+    }
+    if (count == 0) return;
+    const std::shared_ptr<const sim::StepProgram> program =
+        programs_.get(space_.schedules[s], ranks, inputs_.plan.micro_batches());
+    if (!program) return;
+    if (!tables_->fast) return simulate_slowly(p, s, count);
+    std::size_t kept = 0;
+    sim::StepPreparer preparer(tables_->contents, tables_->parameters);
+    for (std::size_t i = 0; i < count; ++i) {
+      Key* key = sweeps_[i].key;
+      set_plan(*key, p);
+      legal(inputs_.plan, inputs_);
+      Sweep& sweep = sweeps_[kept];
+      preparer.prepare(inputs_, *program, *key->costs, sweep.candidates);
+      if (!worth_sweeping(sweep)) continue;
+      sweep.key = key;
+      ++kept;
+    }
+    sweep_all(*program, kept);
+    for (std::size_t i = 0; i < kept; ++i) record(sweeps_[i], p, s);
+  }
+
+  bool worth_sweeping(Sweep& sweep) {
+    double memory = sweep.candidates.front().largest_memory_bytes;
+    base::Time bound = sweep.candidates.front().bound;
+    for (const sim::StepCandidate& candidate : sweep.candidates) {
+      memory = std::min(memory, candidate.largest_memory_bytes);
+      bound = std::min(bound, candidate.bound);
+    }
+    const bool large = memory > limit_;
+    if (large || beaten(bound, memory)) {
+      ++(large ? result_.too_large : result_.bounded);
+      return false;
+    }
+    sweep.best = 0;
+    return true;
+  }
+
+  void sweep_all(const sim::StepProgram& program, std::size_t count) {
+    const std::size_t blocks = program.blocks().size(), ranks = program.uses().size();
+    durations_.resize(blocks);
+    lane_ends_.resize(ranks);
+    std::size_t lane = 0;
+    std::array<std::pair<Sweep*, const sim::StepCandidate*>, sim::lanes> loaded{};
+    sim::Lanes message;
+    const auto flush = [&] {
+      program.sweep(durations_.data(), message, lane_ends_.data());
+      for (std::size_t l = 0; l < lane; ++l) take(*loaded[l].first, *loaded[l].second, l);
+      lane = 0;
+    };
+    for (std::size_t i = 0; i < count; ++i) {
+      for (const sim::StepCandidate& candidate : sweeps_[i].candidates) {
+        loaded[lane] = {&sweeps_[i], &candidate};
+        message.at[lane] = candidate.message;
+        for (std::size_t b = 0; b < blocks; ++b) durations_[b].at[lane] = candidate.durations[b];
+        if (++lane == sim::lanes) flush();
+      }
+    }
+    if (lane > 0) flush();
+  }
+
+  // As simulate(): the first of the fastest splits.
+  void take(Sweep& sweep, const sim::StepCandidate& candidate, std::size_t lane) {
+    ends_.resize(lane_ends_.size());
+    for (std::size_t r = 0; r < ends_.size(); ++r) ends_[r] = lane_ends_[r].at[lane];
+    const base::Time step = candidate.step(ends_.data());
+    if (sweep.best > 0 && step >= sweep.best) return;
+    sweep.best = step;
+    sweep.memory = candidate.largest_memory_bytes;
+  }
+
+  void record(const Sweep& sweep, std::size_t p, std::size_t s) {
+    if (sweep.memory > limit_) {
+      ++result_.too_large;
+      return;
+    }
+    ++result_.simulated;
+    result_.points.push_back({space_.id(group_, p, sweep.key->number, s), sweep.best, sweep.memory});
+  }
+
+  void simulate_slowly(std::size_t p, std::size_t s, std::size_t count) {
+    inputs_.plan.schedule = space_.schedules[s].name;
+    inputs_.plan.chunks = space_.schedules[s].chunks;
+    inputs_.plan.layers_per_stage.clear();
+    for (std::size_t i = 0; i < count; ++i) {
+      set_plan(*sweeps_[i].key, p);
+      legal(inputs_.plan, inputs_);
+      try {
+        const sim::Result result = sim::simulate(inputs_);
+        sweeps_[i].best = base::time_from_seconds(result.step_time_s);
+        sweeps_[i].memory = result.largest_memory_bytes();
+        record(sweeps_[i], p, s);
+      } catch (const base::Error&) {  // illegal after all, as an all-to-all that the topology cannot carry
+      }
+    }
+  }
+
+  const Space& space_;
+  const std::vector<ScheduleTraits>& traits_;
+  ProgramCache& programs_;
+  const std::vector<Measures>& seeds_;
+  std::uint64_t group_ = 0, first_key_ = 0, last_key_ = 0;
+  const ClusterTables* tables_ = nullptr;
+  sim::Inputs inputs_;
+  double limit_ = 0.0, rate_ = 0.0;
+  std::vector<Key> keys_;
+  std::vector<Sweep> sweeps_;
+  std::vector<sim::Lanes> durations_, lane_ends_;
+  std::vector<base::Time> ends_;
+  UnitResult result_;
+};
+
+}  // namespace
+
+Search::Search(Space space, const SearchOptions& options) : space_(std::move(space)), options_(options) {
+  for (sim::Inputs& inputs : space_.clusters) {
+    priced_ = priced_ && inputs.cluster.price_per_gpu_hour > 0.0;
+    inputs.plan.layers_per_stage.clear();
+    contention_ = std::exchange(inputs.plan.contention, false);
+  }
+  engine_ = std::make_unique<Engine>(*this);
+}
+
+Search::~Search() = default;
+
+std::uint64_t Search::units() const {
+  return space_.groups() * ((space_.keys() + keys_per_unit - 1) / keys_per_unit);
+}
+
+std::string Search::digest() const {
+  base::Json all = {{"axes", base::Json::array()}, {"inputs", base::Json::array()}};
+  for (const std::string& axis : axis_names()) {
+    base::Json values = base::Json::array();
+    for (const std::string& value : axis_values(space_, axis)) values.push_back(value);
+    all["axes"].push_back({{axis, values}});
+  }
+  for (const sim::Inputs& inputs : space_.clusters) {
+    for (const base::Provenance::Input& file : inputs.provenance.inputs) all["inputs"].push_back(file.hash);
+    // Overrides change what the files say.
+    const hardware::Cluster& c = inputs.cluster;
+    all["inputs"].push_back({c.gpus, c.sms, c.bf16_flops, c.fp8_flops, c.memory_bytes, c.memory_bandwidth,
+                             c.gpus_per_node, c.nvlink_bandwidth, c.nic_bandwidth, c.price_per_gpu_hour});
+    all["inputs"].push_back(hardware::profile_json(inputs.profile));
+    const sim::Plan& plan = inputs.plan;
+    all["inputs"].push_back({plan.micro_batch.sequence_length, plan.mtp, plan.overlap_weight_gradients,
+                             training_tokens(), plan.network.has_value()});
+  }
+  all["options"] = {options_.memory_headroom, options_.bound};
+  all["program"] = base::provenance_json({})["git_commit"];
+  return fmt::format("{:016x}", base::fnv1a(all.dump()));
+}
+
+void Search::run(const std::vector<std::uint64_t>& units, const std::function<void(UnitResult)>& done) {
+  find_seeds();
+  std::string failure;
+#pragma omp parallel for schedule(dynamic, 1)
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    try {
+      UnitResult result = Worker(*this, engine_->clusters, engine_->traits, engine_->programs, seeds_, priced_, units[i]).run();
+#pragma omp critical(search_done)
+      if (failure.empty()) done(std::move(result));
+    } catch (const std::exception& error) {
+#pragma omp critical(search_done)
+      failure = error.what();
+    }
+  }
+  if (!failure.empty()) throw base::Error(failure, "search");
+}
+
+void Search::find_seeds() {
+  if (!seeds_.empty() || !options_.bound) return;
+  SearchOptions options = options_;
+  options.bound = false;
+  Search first(coarse(space_), options);
+  std::vector<std::uint64_t> units(first.units());
+  for (std::size_t i = 0; i < units.size(); ++i) units[i] = i;
+  std::vector<UnitResult> results(units.size());
+  first.run(units, [&](UnitResult result) {
+    const std::uint64_t unit = result.unit;
+    results[unit] = std::move(result);
+  });
+  std::vector<SearchPoint> points;
+  for (const UnitResult& result : results) points.insert(points.end(), result.points.begin(), result.points.end());
+  for (const SearchPoint& point : first.front_of(std::move(points))) seeds_.push_back(first.measures(point));
+}
+
+Measures Search::measures(const SearchPoint& point) const {
+  const SearchChoice choice = space_.choice(point.id);
+  const sim::Inputs& inputs = space_.clusters[choice.cluster];
+  Measures m;
+  m.seconds_per_token = base::seconds(point.step) / (static_cast<double>(choice.global_batch) *
+                                                     static_cast<double>(inputs.plan.micro_batch.sequence_length));
+  m.peak_memory_bytes = point.peak_memory_bytes;
+  m.gpus = static_cast<double>(choice.gpus);
+  m.cost_per_token = m.seconds_per_token * m.gpus * cost_rate(inputs.cluster, priced_);
+  return m;
+}
+
+double Search::memory_limit_bytes(const sim::Inputs& inputs) const {
+  return inputs.cluster.memory_bytes * (1.0 - options_.memory_headroom);
+}
+
+std::vector<SearchPoint> Search::front_of(std::vector<SearchPoint> points) const {
+  std::vector<std::pair<Measures, SearchPoint>> order;
+  for (const SearchPoint& point : points) order.emplace_back(measures(point), point);
+  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
+    const auto key = [](const auto& e) {
+      return std::tuple(e.first.seconds_per_token, e.first.peak_memory_bytes, e.first.gpus, e.first.cost_per_token,
+                        e.second.id);
+    };
+    return key(a) < key(b);
+  });
+  std::vector<std::pair<Measures, SearchPoint>> front;
+  for (const auto& each : order) {
+    const bool beaten = std::any_of(front.begin(), front.end(), [&](const auto& other) {
+      return other.first.peak_memory_bytes <= each.first.peak_memory_bytes && other.first.gpus <= each.first.gpus &&
+             other.first.cost_per_token <= each.first.cost_per_token;
+    });
+    if (!beaten) front.push_back(each);
+  }
+  std::vector<SearchPoint> out;
+  for (const auto& each : front) out.push_back(each.second);
+  return out;
+}
+
+std::vector<SearchPoint> Search::cheapest(std::vector<SearchPoint> points, std::size_t count) const {
+  std::vector<std::tuple<double, double, std::uint64_t, SearchPoint>> order;
+  for (const SearchPoint& point : points) {
+    const Measures m = measures(point);
+    order.emplace_back(m.cost_per_token, m.peak_memory_bytes, point.id, point);
+  }
+  count = std::min(count, order.size());
+  const auto before = [](const auto& a, const auto& b) {
+    return std::tie(std::get<0>(a), std::get<1>(a), std::get<2>(a)) <
+           std::tie(std::get<0>(b), std::get<1>(b), std::get<2>(b));
+  };
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(), before);
+  points.clear();
+  for (std::size_t i = 0; i < count; ++i) points.push_back(std::get<3>(order[i]));
+  return points;
+}
+
+sim::Inputs Search::inputs_of(const SearchChoice& choice) const {
+  sim::Inputs inputs = space_.clusters[choice.cluster];
+  inputs.plan = apply(inputs.plan, choice);
+  sim::complete_parallelism(inputs.plan, inputs.model, inputs.cluster, inputs.plan.name);
+  return inputs;
+}
+
+std::vector<SearchResult::Finalist> Search::finals(const std::vector<SearchPoint>& points) const {
+  std::vector<SearchResult::Finalist> all(points.size());
+#pragma omp parallel for schedule(dynamic, 1)
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    all[i] = {points[i], base::seconds(points[i].step)};
+    if (!contention_) continue;
+    sim::Inputs inputs = inputs_of(space_.choice(points[i].id));
+    inputs.plan.contention = true;
+    all[i].step_time_s = sim::simulate(inputs).step_time_s;
+  }
+  // Cheapest first, as the sweep's cost scales with the step.
+  const auto cost = [&](const SearchResult::Finalist& f) {
+    return measures(f.point).cost_per_token * f.step_time_s / base::seconds(f.point.step);
+  };
+  std::stable_sort(all.begin(), all.end(), [&](const auto& a, const auto& b) { return cost(a) < cost(b); });
+  return all;
+}
+
+double Search::training_tokens() const {
+  const sim::Plan& plan = space_.clusters.front().plan;
+  double tokens = 0.0;
+  for (const sim::TrainingStage& stage : plan.stages)
+    tokens += stage.tokens + stage.steps * static_cast<double>(stage.global_batch) *
+                                 static_cast<double>(stage.sequence_length);
+  return tokens;
+}
+
+double Search::days(const SearchPoint& point) const {
+  return training_tokens() * measures(point).seconds_per_token / base::seconds_per_day;
+}
+
+SearchResult Search::conclude(std::vector<UnitResult> results) const {
+  std::sort(results.begin(), results.end(), [](const auto& a, const auto& b) { return a.unit < b.unit; });
+  SearchResult out;
+  std::vector<SearchPoint> points;
+  for (const UnitResult& each : results) {
+    out.plans += each.plans;
+    out.illegal += each.illegal;
+    out.too_large += each.too_large;
+    out.bounded += each.bounded;
+    out.simulated += each.simulated;
+    for (const SearchPoint& point : each.points) {
+      if (options_.max_days > 0.0 && days(point) > options_.max_days)
+        ++out.too_slow;
+      else
+        points.push_back(point);
+    }
+  }
+  out.training_tokens = training_tokens();
+  out.front = front_of(points);
+  if (out.front.empty()) {
+    throw base::Error(fmt::format("none of {} plans can run: {} are illegal, {} need more memory, {} take too long",
+                                  out.plans, out.illegal, out.too_large, out.too_slow),
+                      space_.clusters.front().plan.name, "use more GPUs, less headroom or other schedules");
+  }
+  out.finalists = finals(cheapest(std::move(points), finalists));
+  const SearchChoice best = space_.choice(out.finalists.front().point.id);
+  out.layers_per_stage = sim::fast_step(inputs_of(best)).layers_per_stage;
+  std::vector<Neighbour> others = neighbours_of(space_, best);
+  out.neighbours.resize(others.size());
+#pragma omp parallel for schedule(dynamic, 1)
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    out.neighbours[i] = explain(others[i].choice);
+    out.neighbours[i].differs = others[i].differs;
+  }
+  for (const std::string& question : options_.why_not) out.why_not.push_back(answer(question));
   return out;
 }
 
 SearchResult search(const sim::Inputs& inputs, const SearchOptions& options) {
-  const std::vector<SearchChoice> choices =
-      space(inputs, options.schedules.empty() ? std::vector<std::string>{inputs.plan.schedule} : options.schedules);
-  SearchResult result;
-  result.memory_limit_bytes = inputs.cluster.memory_bytes * (1.0 - options.memory_headroom);
-  result.points.resize(choices.size());
-#pragma omp parallel for schedule(dynamic)
-  for (std::size_t i = 0; i < choices.size(); ++i)
-    result.points[i] = evaluate(inputs, choices[i], result.memory_limit_bytes);
-  for (const SearchPoint& point : result.points) {
-    if (point.simulated)
-      ++result.simulated;
-    else
-      ++(point.peak_memory_bytes > 0.0 ? result.too_large : result.illegal);
-  }
-  find_front(result);
-  if (result.front.empty()) {
-    throw base::Error(fmt::format("none of {} plans can run", choices.size()), inputs.plan.name,
-                      "use more GPUs, less headroom or other schedules");
-  }
-  const SearchChoice& best = result.points[result.front.front()].choice;
-  for (std::size_t i = 0; i < choices.size(); ++i)
-    if (differences(choices[i], best) == 1) result.neighbours.push_back(i);
-  return result;
+  Search search(space_of(inputs, {}, options.space), options);
+  std::vector<std::uint64_t> units(search.units());
+  for (std::size_t i = 0; i < units.size(); ++i) units[i] = i;
+  std::vector<UnitResult> results;
+  search.run(units, [&](UnitResult result) { results.push_back(std::move(result)); });
+  return search.conclude(std::move(results));
 }
 
 }  // namespace hourglass::planner

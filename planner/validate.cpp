@@ -1,7 +1,7 @@
 // What is recomputed: the bubble rates of the Zero Bubble paper (schedules alone), every kernel sample that the shipped
 // profiles were fitted to or could be (in sample; docs/calibration.md has the held-out errors), the phases and the wall
-// time of DeepSeek's published DualPipe block, and its GPU-hours. Bounds in published/bounds.json turn a regression
-// into exit code 3. GEMMs with fewer than 64 rows are skipped and counted.
+// time of DeepSeek's published DualPipe block, its GPU-hours, and what failures cost published runs. Bounds in
+// published/bounds.json turn a regression into exit code 3. GEMMs with fewer than 64 rows are skipped and counted.
 #include "planner/validate.h"
 
 #include <fmt/format.h>
@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "planner/budget.h"
+#include "planner/published_goodput.h"
 #include "schedules/catalogue.h"
 #include "schedules/evaluate.h"
 #include "sim/blocks.h"
@@ -77,7 +78,7 @@ void add_trace(Validation& out, base::Fields trace, const std::string& folder) {
 
 void add_gpu_hours(Validation& out, base::Fields hours, const std::string& folder) {
   hours.text("source");
-  const Budget budget = make_budget(sim::load_inputs(folder + hours.text("plan"), {}), nullptr);
+  const Budget budget = net_budget(sim::load_inputs(folder + hours.text("plan"), {}), nullptr);
   for (base::Fields& row : hours.objects("rows")) {
     const std::vector<std::string> names = row.texts("stages");
     double predicted = 0.0;
@@ -190,6 +191,7 @@ Validation validate_published(const std::string& configs) {
   add_gpu_hours(out, fields.object("gpu_hours"), folder);
   add_trace(out, fields.object("trace"), folder);
   fields.finish();
+  add_goodput(out, folder + "goodput.json");
   add_runs(out, folder + "runs.json", configs);
   add_shipped_samples(out, configs);
   summarise(out);

@@ -30,6 +30,7 @@ std::vector<const hardware::Residual*> worst_rows(const hardware::ClassFit& fit,
 
 // What the name of a parameter promises.
 double unit_of(const std::string& parameter) {
+  if (parameter.find("_ps_") != std::string::npos) return base::pico;
   return parameter.ends_with("_us") ? base::micro : parameter.ends_with("_GBps") ? base::giga : 1.0;
 }
 

@@ -22,7 +22,7 @@ namespace hourglass::reports {
 
 namespace {
 
-constexpr const char* lane_names[] = {"schedule", "compute", "communication", "point-to-point", "gradients"};
+constexpr const char* lane_names[] = {"schedule", "compute", "communication", "point-to-point", "gradients", "host"};
 constexpr std::int64_t most_occurrences = 1'000'000;  // of a phase on one rank
 double microseconds(base::Time time) { return base::seconds(time) * 1e6; }
 

@@ -2,6 +2,7 @@
 
 #include "model/counts.h"
 #include "reports/causes.h"
+#include "reports/budget.h"
 
 namespace hourglass::reports {
 
@@ -24,6 +25,7 @@ Json rank_json(const sim::RankResult& rank) {
           {"optimizer_s", rank.optimizer_s},
           {"bubble_s", rank.bubble_s},
           {"exposed_communication_s", rank.exposed_communication_s},
+          {"launch_s", rank.launch_s},
           {"exposed_communication", exposed_json(rank.exposed)},
           {"idle", idle_json(rank.idle)},
           {"overlapped_pairs", rank.overlapped_pairs},
@@ -161,6 +163,7 @@ Json budget_json(const planner::Budget& budget, const base::Provenance& provenan
   Json stages = Json::array();
   for (const planner::StageBudget& stage : budget.stages) stages.push_back(stage_json(stage));
   out["stages"] = std::move(stages);
+  out["gpu_hours"] = budget.gpu_hours;
   out["total_gpu_hours"] = {
       {"p10", budget.total_gpu_hours.p10}, {"p50", budget.total_gpu_hours.p50}, {"p90", budget.total_gpu_hours.p90}};
   out["days"] = budget.days;
@@ -170,6 +173,7 @@ Json budget_json(const planner::Budget& budget, const base::Provenance& provenan
     sensitivities.push_back({{"cost", s.cost}, {"relative_error", s.relative_error}, {"gpu_hours", s.gpu_hours}});
   }
   out["sensitivities"] = std::move(sensitivities);
+  add_operations(out, budget);
   return out;
 }
 

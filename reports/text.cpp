@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "model/counts.h"
 #include "reports/causes.h"
+#include "reports/budget.h"
 #include "reports/table.h"
 
 namespace hourglass::reports {
@@ -74,7 +75,7 @@ std::string stages_table(const planner::Budget& budget) {
                stage_row_text(s.steps, grouped(s.steps)), simulated ? seconds_text(s.step->step_time_s) : "-",
                grouped(s.gpu_hours), fixed(s.days, 1), dollars(s.cost_usd)});
   }
-  table.add({"total", "", "", "", "", "", grouped(budget.total_gpu_hours.p50), fixed(budget.days, 1),
+  table.add({"total", "", "", "", "", "", grouped(budget.gpu_hours), fixed(budget.days, 1),
              dollars(budget.cost_usd)});
   return table.text();
 }
@@ -95,25 +96,13 @@ std::string ramp_lines(const planner::Budget& budget) {
   return out;
 }
 
-std::string range_lines(const planner::Budget& budget) {
-  std::string out =
-      fmt::format("  range (p10 to p90): {} to {} GPU-hours, from the stated errors of the costs; the largest:\n",
-                  grouped(budget.total_gpu_hours.p10), grouped(budget.total_gpu_hours.p90));
-  for (std::size_t i = 0; i < std::min<std::size_t>(3, budget.sensitivities.size()); ++i) {
-    const planner::Sensitivity& s = budget.sensitivities[i];
-    out += fmt::format("    {} +{}: +{} GPU-hours\n", s.cost, percent(s.relative_error), grouped(s.gpu_hours));
-  }
-  return out +
-         "  not in it: failures and restarts, stragglers, uneven routing, evaluation, data loading, checkpoints\n";
-}
-
 }  // namespace
 
 std::string budget_text(const planner::Budget& budget) {
   std::string out =
       fmt::format("{} on {} GPUs of cluster {} (costs: profile {}; ${:.2f} a GPU-hour)\n\n", budget.model,
                   grouped(static_cast<double>(budget.gpus)), budget.cluster, budget.profile, budget.price_per_gpu_hour);
-  out += stages_table(budget) + "\n" + ramp_lines(budget) + range_lines(budget);
+  out += stages_table(budget) + "\n" + ramp_lines(budget) + operations_text(budget);
   for (const planner::StageBudget& stage : budget.stages) {
     if (!stage.step) continue;
     out += fmt::format("\none step of {}\n", stage.name);

@@ -122,7 +122,9 @@ void Accounts::blame_task(TaskId task, Time span, IdleCauses& causes) const {
     causes.dependency_s += rest * (1.0 - over_average_[task]);
     return;
   }
-  if (share_of(mixture, WorkClass::point_to_point) > 0.0) {
+  if (share_of(mixture, WorkClass::launch) > 0.0) {
+    causes.dependency_s += seconds;
+  } else if (share_of(mixture, WorkClass::point_to_point) > 0.0) {
     causes.point_to_point_s += seconds;
   } else if (share_of(mixture, WorkClass::gradients) + share_of(mixture, WorkClass::parameters) > 0.0) {
     causes.update_s += seconds;
@@ -172,10 +174,20 @@ void Accounts::account_action(std::size_t rank, std::size_t position, RankResult
   }
   Time computed = 0;
   for (const auto& [start, end] : computing) computed += end - start;
-  result.exposed_communication_s += base::seconds(timeline_.start[tasks.end] - timeline_.end[tasks.begin] - computed);
+  Time launching = 0;
+  if (tasks.host >= 0) {
+    Time others = timeline_.end[tasks.begin];
+    for (TaskId task = tasks.begin; task < tasks.end; ++task) {
+      if (static_cast<std::int64_t>(task) != tasks.host) others = std::max(others, timeline_.end[task]);
+    }
+    launching = std::max<Time>(0, timeline_.start[tasks.end] - others);
+  }
+  result.launch_s += base::seconds(launching);
+  result.exposed_communication_s +=
+      base::seconds(timeline_.start[tasks.end] - timeline_.end[tasks.begin] - computed - launching);
   std::size_t next = 0;
   for (TaskId task = tasks.begin; task <= tasks.end; ++task) {
-    if (!is_message_or_collective(graph_, task)) continue;
+    if (!is_message_or_collective(graph_, task) || static_cast<std::int64_t>(task) == tasks.host) continue;
     Time exposed = spent(task);
     while (next < computing.size() && computing[next].second <= timeline_.start[task]) ++next;
     for (std::size_t i = next; i < computing.size() && computing[i].first < timeline_.end[task]; ++i) {

@@ -13,6 +13,9 @@
 //   so each all-to-all has computation of the other micro-batch beside it; the order is data (overlap_order.h). In a
 //   pair GEMMs run on the SMs that communication leaves (132 - 20) for the whole block, as that trace shows.
 //
+// The host launches a block's kernels one after another, beginning with the block (it runs no further ahead: at every
+// dispatch it waits for the GPU to know how many tokens come), so a block of many short kernels takes as long as that.
+//
 // Limits: outside pairs a kernel has the whole GPU, except W while it fills the wait for an all-to-all; shared experts
 // do not overlap the dispatch; a block's outputs are there at its end. Streams are FIFO, so order of appearance here is
 // order of execution.
@@ -54,7 +57,10 @@ class BlockBuilder {
     return append(unit, Pass::backward_weight, part, previous, beside && !overlapped_);
   }
   bool overlap_weight_gradients() const { return prices_.overlap_weight_gradients(); }
-  Block take() { return std::move(block_); }
+  Block take() {
+    block_.host = base::time_from_seconds(launches_ * prices_.host_launch_s());
+    return std::move(block_);
+  }
 
  private:
   std::uint32_t append(Unit unit, Pass pass, Part part, std::uint32_t previous, bool beside) {
@@ -67,6 +73,7 @@ class BlockBuilder {
       if (beside && alone[i].work > 0) segment.slowdown = base::seconds(run.work) / base::seconds(alone[i].work);
       if (previous != from_start) segment.after.push_back(previous);
       if (!run.communication) block_.compute += run.work;
+      launches_ += run.launches;
       block_.segments.push_back(std::move(segment));
       previous = static_cast<std::uint32_t>(block_.segments.size() - 1);
     }
@@ -75,6 +82,7 @@ class BlockBuilder {
 
   const UnitPrices& prices_;
   bool overlapped_;
+  double launches_ = 0.0;
   Block block_;
 };
 
@@ -164,7 +172,7 @@ base::Time duration(const Block& block) {
     ends.push_back(stream_free[segment.communication ? 1 : 0] = start + segment.work);
     last = std::max(last, ends.back());
   }
-  return last;
+  return std::max(last, block.host);
 }
 
 Block build_block(Kind kind, const std::vector<UnitKind>& units, const std::vector<UnitKind>& backward_units,

@@ -28,6 +28,7 @@ struct Block {
   };
   std::vector<Segment> segments;
   base::Time compute = 0;  // total work on the compute stream
+  base::Time host = 0;     // to launch its kernels: it cannot be shorter
 };
 
 // `units` are the forward's in forward order; `backward_units` the full backward's of an overlapped pair, else unused.

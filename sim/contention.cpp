@@ -20,7 +20,9 @@
 // of several parallel groups in a row count as one of the first group; switches do not limit (expert_network.h has
 // them); a message does not occupy SMs.
 //
-// Cost: an indexed 4-ary heap of running tasks, one entry a stream; a task costs one insertion and one removal.
+// Cost: only tasks that others can disturb go through the queue (an indexed 4-ary heap, one entry a stream), when they
+// start and when they end. All others end when their inputs do, plus their work, known as soon as the inputs' ends are:
+// the sweep of engine.cpp, running ahead of the clock.
 #include "sim/contention.h"
 
 #include <fmt/format.h>
@@ -40,20 +42,20 @@ using base::Time;
 constexpr Time never = std::numeric_limits<Time>::max();
 constexpr std::uint32_t nowhere = ~std::uint32_t{0};
 
-// Running tasks by when they end.
-class EndQueue {
+// Streams by when their task starts or ends.
+class EventQueue {
  public:
-  explicit EndQueue(std::size_t streams) : end_(streams, never), place_(streams, nowhere) {}
+  explicit EventQueue(std::size_t streams) : time_(streams, never), place_(streams, nowhere) {}
   bool empty() const { return heap_.empty(); }
   std::uint32_t first() const { return heap_.front(); }
-  Time end(std::uint32_t stream) const { return end_[stream]; }
+  Time time(std::uint32_t stream) const { return time_[stream]; }
 
-  void set(std::uint32_t stream, Time end) {
+  void set(std::uint32_t stream, Time time) {
     if (place_[stream] == nowhere) {
       place_[stream] = static_cast<std::uint32_t>(heap_.size());
       heap_.push_back(stream);
     }
-    end_[stream] = end;
+    time_[stream] = time;
     up(place_[stream]);
     down(place_[stream]);
   }
@@ -68,7 +70,7 @@ class EndQueue {
   }
 
  private:
-  bool before(std::uint32_t a, std::uint32_t b) const { return end_[a] != end_[b] ? end_[a] < end_[b] : a < b; }
+  bool before(std::uint32_t a, std::uint32_t b) const { return time_[a] != time_[b] ? time_[a] < time_[b] : a < b; }
   void put(std::uint32_t at, std::uint32_t stream) {
     heap_[at] = stream;
     place_[stream] = at;
@@ -100,7 +102,7 @@ class EndQueue {
     put(at, stream);
   }
 
-  std::vector<Time> end_;
+  std::vector<Time> time_;
   std::vector<std::uint32_t> place_, heap_;
 };
 
@@ -140,45 +142,49 @@ class SharedRun {
         per_rank_(streams_per_rank),
         machine_(machine),
         progress_(progress),
-        members_(machine.members),
-        gpus_(graph.streams / streams_per_rank * static_cast<std::uint64_t>(machine.members)),
-        running_(graph.streams * static_cast<std::uint64_t>(members_)),
-        ends_(running_.size()),
-        collectives_(gpus_, 0) {
-    const std::size_t instances = graph.size() * static_cast<std::size_t>(members_);
+        members_(static_cast<std::uint32_t>(machine.members)),
+        running_(graph.streams * static_cast<std::size_t>(members_)),
+        queue_(running_.size()),
+        collectives_(running_.size() / streams_per_rank, 0),
+        wires_(2 * collectives_.size()) {
+    const std::size_t instances = graph.size() * members_;
     waiting_.resize(instances);
-    for (std::size_t t = 0; t < graph.size(); ++t) {
-      std::fill_n(waiting_.begin() + static_cast<std::ptrdiff_t>(t * members()), members(), graph.input_count[t]);
-    }
-    out_.members = members_;
+    for (std::size_t t = 0; t < graph.size(); ++t)
+      std::fill_n(waiting_.begin() + static_cast<std::ptrdiff_t>(t * members_), members_, graph.input_count[t]);
+    out_.members = machine.members;
     out_.start.assign(instances, 0);
     out_.end.assign(instances, 0);
-    wires_.resize(2 * gpus_);
     for (std::size_t g = 0; g < machine.nic_capacity.size(); ++g)
       wires_[2 * g].capacity = wires_[2 * g + 1].capacity = static_cast<double>(machine.nic_capacity[g]);
     uses_nic_ = machine.share_nic || !machine.nic_capacity.empty() || !machine.outages.empty();
     for (const NicOutage& outage : machine.outages)
       changes_.push_back({base::time_from_seconds(outage.first_s), &outage, true});
-    arrived_.resize(graph.size());
+    if (members_ > 1) arrived_.resize(graph.size());
+    for (std::uint32_t stream = 0; stream < graph.streams; ++stream) {
+      infos_.push_back({stream / per_rank_ * members_, stream % per_rank_ == 0, stream % per_rank_ == 1});
+    }
   }
 
   MachineTimeline run() {
-    for (std::size_t t = 0; t < graph_.size(); ++t) {
-      for (std::size_t m = 0; graph_.input_count[t] == 0 && m < members(); ++m) ready_.push_back(instance(t, m));
+    for (TaskId t = 0; t < graph_.size(); ++t) {
+      for (std::uint32_t m = 0; graph_.input_count[t] == 0 && m < members_; ++m) arrive(t, m);
     }
-    start_ready();
+    pass_on();
     settle();
-    while (!ends_.empty() && done_ < waiting_.size()) {
-      const Time change = next_change(), end = ends_.end(ends_.first());
-      now_ = std::min(change, end);
+    while (!queue_.empty()) {
+      const Time change = next_change(), event = queue_.time(queue_.first());
+      now_ = std::min(change, event);
       if (now_ == never) break;
       if (change == now_) change_nics();
-      while (!ends_.empty() && ends_.end(ends_.first()) == now_) {
-        const std::uint32_t stream = ends_.first();
-        ends_.pop();
-        finish(stream);
+      while (!queue_.empty() && queue_.time(queue_.first()) == now_) {
+        const std::uint32_t stream = queue_.first();
+        queue_.pop();
+        if (running_[stream].active)
+          finish(stream);
+        else
+          start(stream);
+        pass_on();
       }
-      start_ready();
       settle();
     }
     if (done_ != waiting_.size()) {
@@ -186,16 +192,25 @@ class SharedRun {
           fmt::format("{} of {} tasks wait for each other in a circle", waiting_.size() - done_, waiting_.size()),
           "engine", "the schedule's order cannot be executed");
     }
-    out_.makespan = now_;
     return std::move(out_);
   }
 
  private:
+  struct Instance {
+    TaskId task = 0;
+    std::uint32_t member = 0;
+  };
+  struct StreamInfo {
+    std::uint32_t first_gpu = 0;  // of its rank
+    bool computes = false, collects = false;
+  };
+  // The task of a stream that runs, or that will start at the queue's time.
   struct Running {
     TaskId task = 0;
-    double remaining = 0.0, rate = 1.0;
+    std::uint32_t member = 0;  // the first of its group
+    double remaining = 0.0, rate = 0.0;
     Time since = 0;
-    bool dirty = false;
+    bool active = false, dirty = false;
   };
   struct Change {
     Time at;
@@ -203,132 +218,142 @@ class SharedRun {
     bool down;
   };
 
-  std::size_t members() const { return static_cast<std::size_t>(members_); }
-  std::size_t instance(std::size_t task, std::size_t member) const { return task * members() + member; }
-  std::uint32_t stream_of(TaskId task, std::size_t member) const {
-    return static_cast<std::uint32_t>(graph_.stream[task] * members() + member);
+  std::size_t instance(TaskId task, std::size_t member) const {
+    return task * static_cast<std::size_t>(members_) + member;
   }
-  std::size_t gpu_of(TaskId task, std::size_t member) const {
-    return graph_.stream[task] / per_rank_ * members() + member;
-  }
-  bool is_compute(TaskId task) const { return graph_.stream[task] % per_rank_ == 0; }
-  bool is_collective(TaskId task) const { return graph_.stream[task] % per_rank_ == 1; }
+  std::uint32_t stream_of(TaskId task, std::uint32_t member) const { return graph_.stream[task] * members_ + member; }
+  std::size_t gpu_of(TaskId task, std::size_t member) const { return infos_[graph_.stream[task]].first_gpu + member; }
+  bool is_compute(TaskId task) const { return infos_[graph_.stream[task]].computes; }
+  bool is_collective(TaskId task) const { return infos_[graph_.stream[task]].collects; }
   const ParallelGroup* group_of(TaskId task) const {
     const std::uint16_t group = graph_.use[task].group;
     return group == 0 || members_ == 1 ? nullptr : &machine_.groups[group];
   }
   // Calls each(member) for those that take part in the task with `member`.
   template <class Each>
-  void each_member(TaskId task, std::size_t member, const Each& each) const {
+  void each_member(TaskId task, std::uint32_t member, const Each& each) const {
     const ParallelGroup* group = group_of(task);
     if (group == nullptr) {
       each(member);
       return;
     }
-    const auto stride = static_cast<std::size_t>(group->stride), ranks = static_cast<std::size_t>(group->ranks);
-    const std::size_t block = stride * ranks, first = member / block * block + member % stride;
-    for (std::size_t i = 0; i < ranks; ++i) each(first + i * stride);
+    const auto stride = static_cast<std::uint32_t>(group->stride), ranks = static_cast<std::uint32_t>(group->ranks);
+    const std::uint32_t block = stride * ranks, first = member / block * block + member % stride;
+    for (std::uint32_t i = 0; i < ranks; ++i) each(first + i * stride);
+  }
+  // Whether others can change how long it takes: then it starts and ends in the order of time.
+  bool disturbable(TaskId task) const {
+    const TaskUse& use = graph_.use[task];
+    return graph_.work[task] > 0 && ((uses_nic_ && use.nic > 0.0F) || use.slowdown != 1.0F || use.felt);
   }
 
-  void start_ready() {
-    while (!ready_.empty()) {
-      const std::size_t id = ready_.back();
-      ready_.pop_back();
-      const auto task = static_cast<TaskId>(id / members());
-      const std::size_t member = id % members();
-      if (const ParallelGroup* group = group_of(task)) {
-        if (!all_here(task, member, *group)) continue;
-        const std::size_t block = static_cast<std::size_t>(group->stride * group->ranks);
-        start(task, member / block * block + member % static_cast<std::size_t>(group->stride));
-      } else {
-        start(task, member);
-      }
+  // All inputs of a task are there, at out_.start.
+  void arrive(TaskId task, std::uint32_t member) {
+    if (const ParallelGroup* group = group_of(task)) {
+      const auto stride = static_cast<std::uint32_t>(group->stride),
+                 block = stride * static_cast<std::uint32_t>(group->ranks);
+      std::vector<std::uint16_t>& counts = arrived_[task];
+      if (counts.empty()) counts.assign(members_ / block * stride, 0);
+      if (++counts[member / block * stride + member % stride] < group->ranks) return;
+      member = member / block * block + member % stride;
+      Time last = 0;
+      each_member(task, member, [&](std::uint32_t m) { last = std::max(last, out_.start[instance(task, m)]); });
+      each_member(task, member, [&](std::uint32_t m) { out_.start[instance(task, m)] = last; });
     }
-  }
-  bool all_here(TaskId task, std::size_t member, const ParallelGroup& group) {
-    std::vector<std::uint16_t>& counts = arrived_[task];
-    const auto stride = static_cast<std::size_t>(group.stride), block = stride * static_cast<std::size_t>(group.ranks);
-    if (counts.empty()) counts.assign(members() / block * stride, 0);
-    std::uint16_t& here = counts[member / block * stride + member % stride];
-    if (++here < group.ranks) return false;
-    return true;
-  }
-
-  // `member`: the first of its group.
-  void start(TaskId task, std::size_t member) {
-    each_member(task, member, [&](std::size_t m) { out_.start[instance(task, m)] = now_; });
-    const Time work = work_of(task, member);
-    if (work == 0) {
-      end_task(task, member);
+    const Time at = out_.start[instance(task, member)];
+    if (!disturbable(task)) {
+      end_at(task, member, at + work_of(task, member));
       return;
     }
     const std::uint32_t stream = stream_of(task, member);
-    running_[stream] = {task, static_cast<double>(work), 1.0, now_, false};
-    if (uses_nic_ && graph_.use[task].nic > 0.0F) use_nics(task, member, stream);
-    if (is_collective(task)) each_member(task, member, [&](std::size_t m) { collective_on(gpu_of(task, m), +1); });
-    running_[stream].rate = rate_of(stream);
-    schedule(stream);
+    running_[stream] = {task, member, 0.0, 0.0, at, false, running_[stream].dirty};
+    if (at == now_)
+      start(stream);
+    else
+      queue_.set(stream, at);
   }
-  Time work_of(TaskId task, std::size_t member) const {
+  void end_at(TaskId task, std::uint32_t member, Time end) {
+    out_.makespan = std::max(out_.makespan, end);
+    each_member(task, member, [&](std::uint32_t m) {
+      out_.end[instance(task, m)] = end;
+      ended_.push_back({task, m});
+    });
+  }
+  // Tells those that wait for what ended; what cannot be disturbed ends at once, at a time to come.
+  void pass_on() {
+    while (!ended_.empty()) {
+      const auto [task, member] = ended_.back();
+      ended_.pop_back();
+      ++done_;
+      const Time end = out_.end[instance(task, member)];
+      const std::uint32_t last = graph_.output_begin[task + 1];
+      for (std::uint32_t i = graph_.output_begin[task]; i < last; ++i) {
+        const std::size_t output = instance(graph_.outputs[i], member);
+        out_.start[output] = std::max(out_.start[output], end);
+        if (--waiting_[output] == 0) arrive(graph_.outputs[i], member);
+      }
+    }
+  }
+
+  void start(std::uint32_t stream) {
+    Running& r = running_[stream];
+    r.active = true;
+    r.since = now_;
+    r.remaining = static_cast<double>(work_of(r.task, r.member));
+    r.rate = -1.0;  // settle() gives it one
+    if (uses_nic_ && graph_.use[r.task].nic > 0.0F) use_nics(r.task, r.member, stream);
+    if (is_collective(r.task)) collective(r, +1);
+    mark(stream);
+  }
+  void finish(std::uint32_t stream) {
+    Running& r = running_[stream];
+    r.active = false;
+    if (uses_nic_ && graph_.use[r.task].nic > 0.0F) leave_nics(r.task, r.member, stream);
+    if (is_collective(r.task)) collective(r, -1);
+    end_at(r.task, r.member, now_);
+    ++out_.events;
+    if (progress_ && (out_.events & 0xfff) == 0 && !progress_(share_done(), now_)) {
+      throw base::Error(fmt::format("interrupted after {:.0f} % of the tasks, {:.3f} s into the step",
+                                    100.0 * share_done(), base::seconds(now_)),
+                        "simulation", "nothing was written");
+    }
+  }
+  double share_done() const { return static_cast<double>(done_) / static_cast<double>(waiting_.size()); }
+
+  Time work_of(TaskId task, std::uint32_t member) const {
     const Time work = graph_.work[task];
     const TaskUse& use = graph_.use[task];
     double factor = 1.0;
     if (use.row >= 0 && machine_.load_columns > 0) {
       float load = 0.0F;
-      each_member(task, member, [&](std::size_t m) { load = std::max(load, load_of(use.row, m)); });
+      each_member(task, member, [&](std::uint32_t m) { load = std::max(load, load_of(use.row, m)); });
       factor += static_cast<double>(use.expert_share) * (static_cast<double>(load) - 1.0);
     }
-    if (is_compute(task) && !machine_.compute_factor.empty())
+    if (!machine_.compute_factor.empty() && is_compute(task))
       factor *= static_cast<double>(machine_.compute_factor[gpu_of(task, member)]);
     return factor == 1.0 ? work : static_cast<Time>(std::llround(static_cast<double>(work) * factor));
   }
-  float load_of(std::int32_t row, std::size_t member) const {
+  float load_of(std::int32_t row, std::uint32_t member) const {
     const auto columns = static_cast<std::size_t>(machine_.load_columns);
     const std::size_t column = member / static_cast<std::size_t>(machine_.load_stride) % columns;
     return machine_.loads[static_cast<std::size_t>(row) * columns + column];
   }
 
-  void finish(std::uint32_t stream) {
-    const TaskId task = running_[stream].task;
-    const std::size_t member = stream % members();
-    if (uses_nic_ && graph_.use[task].nic > 0.0F) leave_nics(task, member, stream);
-    if (is_collective(task)) each_member(task, member, [&](std::size_t m) { collective_on(gpu_of(task, m), -1); });
-    end_task(task, member);
-  }
-  void end_task(TaskId task, std::size_t member) {
-    each_member(task, member, [&](std::size_t m) {
-      out_.end[instance(task, m)] = now_;
-      ++done_;
-      for (std::uint32_t i = graph_.output_begin[task]; i < graph_.output_begin[task + 1]; ++i) {
-        const std::size_t output = instance(graph_.outputs[i], m);
-        if (--waiting_[output] == 0) ready_.push_back(output);
-      }
-    });
-    ++out_.events;
-    if (progress_ && (out_.events & 0xffff) == 0 &&
-        !progress_(static_cast<double>(done_) / static_cast<double>(waiting_.size()), now_)) {
-      throw base::Error(
-          fmt::format("interrupted after {:.0f} % of the tasks, {:.3f} s into the step",
-                      100.0 * static_cast<double>(done_) / static_cast<double>(waiting_.size()), base::seconds(now_)),
-          "simulation", "nothing was written");
-    }
-  }
-
   // NICs: wires 2 g (out) and 2 g + 1 (in).
   template <class Each>
-  void each_wire(TaskId task, std::size_t member, const Each& each) {
+  void each_wire(TaskId task, std::uint32_t member, const Each& each) {
     const std::int32_t to = graph_.use[task].to;
     if (to >= 0) {
       each(wires_[2 * gpu_of(task, member)]);
-      each(wires_[2 * (static_cast<std::size_t>(to) * members() + member) + 1]);
+      each(wires_[2 * (static_cast<std::size_t>(to) * members_ + member) + 1]);
       return;
     }
-    each_member(task, member, [&](std::size_t m) {
+    each_member(task, member, [&](std::uint32_t m) {
       each(wires_[2 * gpu_of(task, m)]);
       each(wires_[2 * gpu_of(task, m) + 1]);
     });
   }
-  void touch(Wire& wire) {
+  void touch(const Wire& wire) {
     for (const Wire::User& user : wire.users) mark(user.stream);
   }
   void mark(std::uint32_t stream) {
@@ -336,7 +361,7 @@ class SharedRun {
     running_[stream].dirty = true;
     dirty_.push_back(stream);
   }
-  void use_nics(TaskId task, std::size_t member, std::uint32_t stream) {
+  void use_nics(TaskId task, std::uint32_t member, std::uint32_t stream) {
     const float want = graph_.use[task].nic;
     each_wire(task, member, [&](Wire& wire) {
       wire.users.push_back({stream, want});
@@ -345,7 +370,7 @@ class SharedRun {
       if (wire.crowded()) touch(wire);
     });
   }
-  void leave_nics(TaskId task, std::size_t member, std::uint32_t stream) {
+  void leave_nics(TaskId task, std::uint32_t member, std::uint32_t stream) {
     each_wire(task, member, [&](Wire& wire) {
       const bool was_crowded = wire.crowded();
       std::erase_if(wire.users, [&](const Wire::User& user) { return user.stream == stream; });
@@ -355,47 +380,41 @@ class SharedRun {
       if (was_crowded) touch(wire);
     });
   }
-  void collective_on(std::size_t gpu, int change) {
-    collectives_[gpu] += change;
-    const std::size_t rank = gpu / members(), member = gpu % members();
-    const auto stream = static_cast<std::uint32_t>(rank * per_rank_ * members() + member);
-    if (ends_.end(stream) != never && graph_.use[running_[stream].task].slowdown != 1.0F) mark(stream);
+  // A collective starts or ends; whom it disturbs computes on the first stream of its ranks' GPUs.
+  void collective(const Running& r, int change) {
+    if (!graph_.use[r.task].felt) return;
+    const std::uint32_t rank_streams = graph_.stream[r.task] / per_rank_ * per_rank_ * members_;
+    each_member(r.task, r.member, [&](std::uint32_t m) {
+      collectives_[gpu_of(r.task, m)] += change;
+      const Running& computing = running_[rank_streams + m];
+      if (computing.active && graph_.use[computing.task].slowdown != 1.0F) mark(rank_streams + m);
+    });
   }
 
-  double rate_of(std::uint32_t stream) {
-    const TaskId task = running_[stream].task;
-    const TaskUse& use = graph_.use[task];
-    const std::size_t member = stream % members();
-    if (is_compute(task)) {
-      const bool beside = use.slowdown == 1.0F || collectives_[gpu_of(task, member)] > 0;
+  double rate_of(const Running& r) {
+    const TaskUse& use = graph_.use[r.task];
+    if (is_compute(r.task)) {
+      const bool beside = use.slowdown == 1.0F || collectives_[gpu_of(r.task, r.member)] > 0;
       return beside ? 1.0 : static_cast<double>(use.slowdown);
     }
     if (!uses_nic_ || use.nic <= 0.0F) return 1.0;
     double level = std::numeric_limits<double>::infinity();
-    each_wire(task, member, [&](const Wire& wire) { level = std::min(level, wire.level); });
+    each_wire(r.task, r.member, [&](const Wire& wire) { level = std::min(level, wire.level); });
     return std::min(1.0, level / static_cast<double>(use.nic));
   }
-  void schedule(std::uint32_t stream) {
-    const Running& r = running_[stream];
-    if (r.rate <= 0.0) {
-      ends_.set(stream, never);
-      return;
-    }
-    const double left = r.rate == 1.0 ? r.remaining : r.remaining / r.rate;
-    ends_.set(stream, r.since + static_cast<Time>(std::ceil(left - 1e-6)));
-  }
-  // Gives the tasks that were disturbed their new rates, once all that happens now has happened.
+  // Gives what starts, and what was disturbed, its rate, once all that happens now has happened.
   void settle() {
     for (const std::uint32_t stream : dirty_) {
       Running& r = running_[stream];
       r.dirty = false;
-      if (out_.end[instance(r.task, stream % members())] != 0) continue;  // it just ended
-      const double rate = rate_of(stream);
+      if (!r.active) continue;
+      const double rate = rate_of(r);
       if (rate == r.rate) continue;
-      r.remaining = std::max(0.0, r.remaining - r.rate * static_cast<double>(now_ - r.since));
+      if (r.rate > 0.0) r.remaining = std::max(0.0, r.remaining - r.rate * static_cast<double>(now_ - r.since));
       r.since = now_;
       r.rate = rate;
-      schedule(stream);
+      const double left = rate == 1.0 ? r.remaining : r.remaining / rate;
+      queue_.set(stream, rate > 0.0 ? now_ + static_cast<Time>(std::ceil(left - 1e-6)) : never);
       ++out_.events;
     }
     dirty_.clear();
@@ -426,17 +445,17 @@ class SharedRun {
   std::uint32_t per_rank_;
   const Machine& machine_;
   const Progress& progress_;
-  std::int64_t members_;
-  std::uint64_t gpus_;
+  std::uint32_t members_;
   bool uses_nic_ = true;
   Time now_ = 0;
   std::size_t done_ = 0;
+  std::vector<StreamInfo> infos_;                    // [stream of the graph]
   std::vector<std::uint32_t> waiting_;               // [instance]: inputs still missing
   std::vector<std::vector<std::uint16_t>> arrived_;  // [task][group]: members that are there
-  std::vector<std::size_t> ready_;
-  std::vector<Running> running_;  // [stream of a GPU]; of a collective, at its first member
-  EndQueue ends_;
-  std::vector<std::int32_t> collectives_;  // [GPU]: that run
+  std::vector<Instance> ended_;                      // whose outputs do not know yet
+  std::vector<Running> running_;                     // [stream of a GPU]; of a collective, at its first member
+  EventQueue queue_;
+  std::vector<std::int32_t> collectives_;  // [GPU]: that run and are felt
   std::vector<Wire> wires_;
   std::vector<std::uint32_t> dirty_;
   std::vector<Change> changes_;

@@ -138,8 +138,11 @@ class Lowering {
   const BlockUse& use_of(const Block& block) {
     const auto [found, is_new] = block_uses_.try_emplace(&block);
     if (!is_new) return found->second;
+    const bool felt = std::any_of(block.segments.begin(), block.segments.end(),
+                                  [](const Block::Segment& segment) { return segment.slowdown != 1.0; });
     for (const Block::Segment& segment : block.segments) {
       TaskUse use;
+      use.felt = felt && segment.communication;
       use.nic = nic_share(segment.nic_bytes, segment.work);
       use.slowdown = static_cast<float>(segment.slowdown);
       if (segment.communication) use.group = group(segment.group, group_ranks(segment.group));
@@ -174,7 +177,7 @@ class Lowering {
     const Block& block = blocks_.of(action);
     const BlockUse& known = use_of(block);
     const bool skewed = inputs_.plan.variation && inputs_.plan.variation->skews_experts();
-    ActionTasks tasks{add(rank, Stream::compute, 0, 0, position), 0, block.compute};
+    ActionTasks tasks{add(rank, Stream::compute, 0, 0, position), 0, block.compute, -1};
     std::vector<TaskId> ids;
     for (std::size_t i = 0; i < block.segments.size(); ++i) {
       const Block::Segment& segment = block.segments[i];
@@ -186,7 +189,13 @@ class Lowering {
       if (segment.after.empty() && segment.communication) builder_.depend(id, tasks.begin);
       ids.push_back(id);
     }
+    // A block is never shorter than half its computation, whatever slowed its weight gradients.
+    if (2 * block.host > block.compute) {
+      tasks.host = add(rank, Stream::host, block.host, mixture(all_of(WorkClass::launch, block.host)), position);
+      builder_.depend(static_cast<TaskId>(tasks.host), tasks.begin);
+    }
     tasks.end = add(rank, Stream::compute, 0, 0, position);
+    if (tasks.host >= 0) builder_.depend(tasks.end, static_cast<TaskId>(tasks.host));
     for (std::size_t i = 0; i < ids.size(); ++i) {
       if (block.segments[i].communication) builder_.depend(tasks.end, ids[i]);
     }
@@ -376,6 +385,23 @@ class Lowering {
 };
 
 }  // namespace
+
+base::Time message_time(const Inputs& inputs) {
+  const model::SendRecv boundary{model::boundary_bytes(layer_context(inputs)), model::Group::pipeline};
+  return base::time_from_seconds(price(inputs, boundary, {}));
+}
+
+TailTimes tail_times(const Inputs& inputs, const model::ParameterCount& parameters, int copies) {
+  const auto time_of = [&](const model::OperatorKind& op) { return base::time_from_seconds(price(inputs, op, {})); };
+  TailTimes times;
+  for (const GradientGroup& g : gradient_groups(inputs, parameters, copies)) {
+    times.reduce_scatter += time_of(model::ReduceScatter{g.parameters * gradient_bytes, g.group, g.ranks});
+    times.optimizer +=
+        time_of(model::Optimizer{g.parameters / static_cast<double>(g.ranks), optimizer_reads, optimizer_writes});
+    times.all_gather += time_of(model::AllGather{g.parameters * parameter_bytes, g.group, g.ranks});
+  }
+  return times;
+}
 
 model::ParameterCount rank_parameters(const Inputs& inputs, const schedules::Schedule& schedule,
                                       const StageLayout& layout, int rank) {

@@ -11,14 +11,15 @@
 
 namespace hourglass::sim {
 
-enum class Stream : std::uint32_t { compute = 0, communication = 1, point_to_point = 2, gradients = 3 };
-inline constexpr std::uint32_t streams_per_rank = 4;
+enum class Stream : std::uint32_t { compute = 0, communication = 1, point_to_point = 2, gradients = 3, host = 4 };
+inline constexpr std::uint32_t streams_per_rank = 5;
 
 // Where an action sits in the task graph: a zero-length task opens and another closes it.
 struct ActionTasks {
   TaskId begin = 0;
   TaskId end = 0;
   base::Time compute = 0;  // work on the compute stream between them
+  std::int64_t host = -1;  // the task that launches its kernels; -1: it cannot matter
 };
 
 // The ends of a step on one rank: gradients reduced (for each stage if that overlaps), clipped by a global norm,
@@ -33,6 +34,16 @@ struct TaskTold {
   std::uint32_t mixture = 0;  // index into Lowered::mixtures
   std::int32_t action = -1;   // position on its rank; -1: a message or a tail
 };
+
+// What the tail takes on a rank that holds `parameters` (one GPU's share of all its stages), of which the pipeline has
+// `copies`.
+struct TailTimes {
+  base::Time reduce_scatter = 0, optimizer = 0, all_gather = 0;
+};
+TailTimes tail_times(const Inputs& inputs, const model::ParameterCount& parameters, int copies);
+
+// One message between pipeline neighbours.
+base::Time message_time(const Inputs& inputs);
 
 // One pipeline's step as a task graph. Data- and expert-parallel replicas are folded into it: routing is balanced and
 // every replica runs the same program, so their timelines are equal and one is enough.

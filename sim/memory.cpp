@@ -33,39 +33,6 @@ double workspace(const Inputs& inputs) {
   return largest;
 }
 
-Memory static_memory(const Inputs& inputs, const schedules::Schedule& schedule, const StageLayout& layout, int rank) {
-  const model::ParameterCount parameters = rank_parameters(inputs, schedule, layout, rank);
-  const model::Parallelism& p = inputs.plan.parallel;
-  const auto dense_shards = static_cast<double>(p.data * p.context * schedule.directions);
-  const auto expert_shards = static_cast<double>(p.data * p.context * p.tensor * schedule.directions) /
-                             static_cast<double>(p.expert * p.expert_tensor);
-  Memory memory;
-  memory.parameters = parameters.total() * parameter_bytes;
-  memory.gradients = parameters.total() * gradient_bytes;
-  memory.optimizer = (parameters.dense / dense_shards + parameters.expert / expert_shards) * optimizer_bytes;
-  // Two messages in flight each way.
-  memory.buffers = workspace(inputs) + dispatch_buffers(inputs) +
-                   (p.pipeline > 1 ? 4.0 * model::boundary_bytes(layer_context(inputs)) : 0.0);
-  return memory;
-}
-
-model::ActivationBytes unit_activations(const Inputs& inputs, UnitKind unit) {
-  const model::LayerContext context = layer_context(inputs);
-  switch (unit) {
-    case UnitKind::embedding:
-      return model::embedding_activations(context);
-    case UnitKind::dense_layer:
-      return model::layer_activations(context, model::LayerKind::dense);
-    case UnitKind::moe_layer:
-      return model::layer_activations(context, model::LayerKind::moe);
-    case UnitKind::mtp_projection:
-      return model::mtp_projection_activations(context);
-    case UnitKind::head:
-      return model::head_activations(context);
-  }
-  return {};
-}
-
 // What an action allocates when it begins and frees when it ends; freeing less than nothing keeps more (counts.h).
 struct Change {
   double allocated = 0.0, freed = 0.0;
@@ -90,6 +57,41 @@ Change change_of(const schedules::Action& action, const std::vector<model::Activ
 }
 
 }  // namespace
+
+double buffer_bytes(const Inputs& inputs) {
+  // Two messages in flight each way.
+  return workspace(inputs) + dispatch_buffers(inputs) +
+         (inputs.plan.parallel.pipeline > 1 ? 4.0 * model::boundary_bytes(layer_context(inputs)) : 0.0);
+}
+
+Memory static_memory(const model::Parallelism& p, const model::ParameterCount& parameters, int copies, double buffers) {
+  const auto dense_shards = static_cast<double>(p.data * p.context * copies);
+  const auto expert_shards =
+      static_cast<double>(p.data * p.context * p.tensor * copies) / static_cast<double>(p.expert * p.expert_tensor);
+  Memory memory;
+  memory.parameters = parameters.total() * parameter_bytes;
+  memory.gradients = parameters.total() * gradient_bytes;
+  memory.optimizer = (parameters.dense / dense_shards + parameters.expert / expert_shards) * optimizer_bytes;
+  memory.buffers = buffers;
+  return memory;
+}
+
+model::ActivationBytes unit_activations(const Inputs& inputs, UnitKind unit) {
+  const model::LayerContext context = layer_context(inputs);
+  switch (unit) {
+    case UnitKind::embedding:
+      return model::embedding_activations(context);
+    case UnitKind::dense_layer:
+      return model::layer_activations(context, model::LayerKind::dense);
+    case UnitKind::moe_layer:
+      return model::layer_activations(context, model::LayerKind::moe);
+    case UnitKind::mtp_projection:
+      return model::mtp_projection_activations(context);
+    case UnitKind::head:
+      return model::head_activations(context);
+  }
+  return {};
+}
 
 model::ActivationBytes stage_activations(const Inputs& inputs, const StageLayout& layout, std::size_t stage) {
   model::ActivationBytes total;
@@ -126,9 +128,14 @@ std::vector<model::ActivationBytes> all_stage_activations(const Inputs& inputs, 
 std::vector<MemoryPeak> measure_memory(const Inputs& inputs, const schedules::Schedule& schedule,
                                        const StageLayout& layout, const Lowered& lowered, const Timeline& timeline) {
   const std::vector<model::ActivationBytes> stages = all_stage_activations(inputs, layout);
+  const double buffers = buffer_bytes(inputs);
+  const auto fixed = [&](int rank) {
+    return static_memory(inputs.plan.parallel, rank_parameters(inputs, schedule, layout, rank), schedule.directions,
+                         buffers);
+  };
   std::vector<MemoryPeak> peaks;
   for (int rank = 0; rank < schedule.ranks; ++rank) {
-    MemoryPeak peak{static_memory(inputs, schedule, layout, rank), 0};
+    MemoryPeak peak{fixed(rank), 0};
     double held = 0.0;
     each_change(schedule, stages, lowered, timeline, static_cast<std::size_t>(rank), [&](double bytes, base::Time at) {
       held += bytes;
@@ -144,9 +151,12 @@ std::vector<MemoryPeak> measure_memory(const Inputs& inputs, const schedules::Sc
 std::vector<MemoryPoint> memory_curve(const Inputs& inputs, const schedules::Schedule& schedule,
                                       const StageLayout& layout, const Lowered& lowered, const Timeline& timeline) {
   const std::vector<model::ActivationBytes> stages = all_stage_activations(inputs, layout);
+  const double buffers = buffer_bytes(inputs);
   std::vector<MemoryPoint> curve;
   for (int rank = 0; rank < schedule.ranks; ++rank) {
-    double held = static_memory(inputs, schedule, layout, rank).total();
+    double held = static_memory(inputs.plan.parallel, rank_parameters(inputs, schedule, layout, rank),
+                                schedule.directions, buffers)
+                      .total();
     curve.push_back({rank, 0, held});
     each_change(schedule, stages, lowered, timeline, static_cast<std::size_t>(rank), [&](double bytes, base::Time at) {
       held += bytes;

@@ -35,6 +35,16 @@ struct MemoryPoint {
 std::vector<MemoryPoint> memory_curve(const Inputs& inputs, const schedules::Schedule& schedule,
                                       const StageLayout& layout, const Lowered& lowered, const Timeline& timeline);
 
+// What does not move on a rank that holds `parameters` (one GPU's share of all its stages) in `copies` copies over the
+// pipeline; `buffers` as buffer_bytes says.
+Memory static_memory(const model::Parallelism& parallel, const model::ParameterCount& parameters, int copies,
+                     double buffers);
+// Workspace, all-to-all and point-to-point buffers: the same on every rank.
+double buffer_bytes(const Inputs& inputs);
+
+// Activations one micro-batch leaves in a unit.
+model::ActivationBytes unit_activations(const Inputs& inputs, UnitKind unit);
+
 // Activations one micro-batch leaves on a stage: whole, and what a deferred weight gradient still needs.
 model::ActivationBytes stage_activations(const Inputs& inputs, const StageLayout& layout, std::size_t stage);
 

@@ -100,6 +100,9 @@ Plan read_plan(const base::Json& document, const std::string& file) {
   if (fields.has("stages")) {
     for (Fields& stage : fields.objects("stages")) plan.stages.push_back(read_stage(stage, plan));
   }
+  std::vector<std::string> stages;
+  for (const TrainingStage& stage : plan.stages) stages.push_back(stage.name);
+  plan.operations = read_operations(fields, file, stages);
   fields.finish();
   return plan;
 }
@@ -180,6 +183,7 @@ Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>&
   const auto load = [&](const std::string& path, const std::string& prefix) {
     base::JsonFile file = base::load_json(path);
     inputs.provenance.inputs.push_back({path, file.text_hash});
+    if (prefix == "plan") add_operation_blocks(file.value);
     if (!prefix.empty()) apply_overrides(file.value, prefix, overrides);
     return file.value;
   };

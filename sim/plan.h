@@ -14,6 +14,7 @@
 #include "model/spec.h"
 #include "sim/overlap_order.h"
 #include "sim/variation.h"
+#include "sim/plan_operations.h"
 
 // The four inputs of a simulation: model x plan x cluster x profile, each a small file.
 namespace hourglass::sim {
@@ -67,6 +68,7 @@ struct Plan {
   std::optional<PlanNetwork> network;
   std::optional<Variation> variation;
   std::vector<TrainingStage> stages;
+  Operations operations;  // failures, energy, prices, further runs
 
   // Micro-batches each pipeline runs in a step.
   std::int64_t micro_batches() const { return global_batch / (parallel.data * micro_batch.sequences); }

@@ -16,6 +16,9 @@ double price(const Inputs& inputs, const model::OperatorKind& op, hardware::Cond
 // Bytes that an operator sends through the NIC of one GPU; 0 for computation and for what stays on NVLink.
 double nic_bytes(const Inputs& inputs, const model::OperatorKind& op);
 
+// Kernels that an operator launches.
+double launches(const model::OperatorKind& op);
+
 // How many GPUs of a parallel group sit on one node: ranks are laid out tensor first, then context and expert, then
 // data, then pipeline (Megatron-Core's default order tp-cp-ep-dp-pp).
 hardware::GroupShape group_shape(const Inputs& inputs, model::Group group, std::int64_t ranks);

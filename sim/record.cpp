@@ -88,6 +88,9 @@ class Recorder {
     const base::Time start = timeline_.end[tasks.begin], end = timeline_.start[tasks.end];
     add({rank, Lane::schedule, start, end, name_of(action), class_of(action.kind), action.stage, action.micro_batch});
     named_[tasks.begin] = named_[tasks.end] = true;
+    if (tasks.host >= 0)
+      task(static_cast<TaskId>(tasks.host), rank, Lane::host, "launch kernels", "launch", action.stage,
+           action.micro_batch);
     for (std::size_t i = 0; i < block.segments.size(); ++i) {
       const Block::Segment& segment = block.segments[i];
       const bool backward = segment.pass != model::Pass::forward && action.backward_stage >= 0;

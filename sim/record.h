@@ -11,8 +11,8 @@
 // What ran when, named: the record of a step that reports draw. Made only when asked for.
 namespace hourglass::sim {
 
-enum class Lane : std::uint8_t { schedule, compute, communication, point_to_point, gradients };
-inline constexpr int lanes = 5;
+enum class Lane : std::uint8_t { schedule, compute, communication, point_to_point, gradients, host };
+inline constexpr int lanes = 6;
 
 struct Span {
   int rank = 0;

@@ -48,7 +48,8 @@ struct RankResult {
   double optimizer_s = 0.0;              // reduce-scatter of gradients, update, all-gather of parameters
   double bubble_s = 0.0;                 // waiting
   double exposed_communication_s = 0.0;  // inside blocks, the compute stream idle: part of the times above
-  ExposedTiers exposed;                  // by tier; what is left of it is no communication
+  ExposedTiers exposed;                  // by tier; adds up to it
+  double launch_s = 0.0;                 // inside blocks, everything done but the host's launching
   IdleCauses idle;
   Memory memory;
   double peak_memory_bytes = 0.0;

@@ -23,6 +23,9 @@ struct StageLayout {
 std::vector<StageLayout> candidate_layouts(const Inputs& inputs, const schedules::Schedule& schedule,
                                            const UnitPrices& prices);
 
+// Throws base::Error if the model has too few layers for the stages, or the plan's own split does not fit.
+void check_stage_count(const Inputs& inputs, std::size_t stages);
+
 // Unsharded parameters of a stage. The MTP module's embedding and head are the main model's: they count once.
 model::ParameterCount stage_parameters(const Inputs& inputs, const StageLayout& layout, std::size_t stage);
 

@@ -17,6 +17,7 @@ struct TaskUse {
   std::int32_t row = -1;      // of expert loads: which layer and micro-batch
   float expert_share = 0.0F;  // of its work that grows with the rows that the GPU's experts get
   std::uint16_t group = 0;    // collectives: index of their parallel group, 0: none
+  bool felt = false;          // a collective beside which computation has a slowdown
 };
 
 // A frozen task graph in compressed sparse rows. Every task runs on one FIFO stream (CUDA-stream semantics): tasks of a

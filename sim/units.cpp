@@ -56,11 +56,12 @@ PricedPart price_part(const Inputs& inputs, const std::vector<model::Operator>& 
     const bool communication = model::is_communication(op.kind);
     const base::Time work = base::time_from_seconds(price(inputs, op.kind, conditions, network));
     if (part.empty() || part.back().communication != communication)
-      part.push_back({communication, 0, {}, 0.0, group_of(op.kind)});
+      part.push_back({communication, 0, {}, 0.0, 0.0, group_of(op.kind)});
     PricedRun& run = part.back();
     run.work += work;
     run.by_class[static_cast<std::size_t>(std::visit(ClassOf{}, op.kind))] += work;
     run.nic_bytes += nic_bytes(inputs, op.kind);
+    run.launches += launches(op.kind);
   }
   return part;
 }
@@ -78,7 +79,7 @@ base::Time computation(const PricedPass& pass) {
 void add_wait(PricedPass& pass, base::Time since_the_last, double share) {
   const base::Time wait = base::time_from_seconds(base::seconds(since_the_last) * share);
   if (wait == 0) return;
-  PricedRun waiting{true, wait, {}, 0.0, model::Group::expert};
+  PricedRun waiting{true, wait, {}, 0.0, 0.0, model::Group::expert};
   waiting.by_class[static_cast<std::size_t>(WorkClass::peer_wait)] = wait;
   for (const model::Part part : {model::dispatch, model::combine}) {
     PricedPart& runs = pass[part];
@@ -95,7 +96,7 @@ void add_wait(PricedPass& pass, base::Time since_the_last, double share) {
 const char* class_name(WorkClass cls) {
   static constexpr const char* names[work_classes] = {
       "gemm",       "grouped_gemm",   "attention",  "memory_bound", "router",    "all_to_all", "peer_wait",
-      "collective", "point_to_point", "contention", "gradients",    "optimizer", "parameters"};
+      "collective", "point_to_point", "contention", "launch",       "gradients", "optimizer",  "parameters"};
   return names[static_cast<std::size_t>(cls)];
 }
 
@@ -132,6 +133,7 @@ model::LayerPass unit_operators(const Inputs& inputs, UnitKind unit, model::Pass
 
 UnitPrices::UnitPrices(const Inputs& inputs, const ExpertNetwork* network)
     : overlap_weight_gradients_(inputs.plan.overlap_weight_gradients),
+      host_launch_s_(inputs.cluster.host_launch_s),
       overlap_order_(inputs.plan.overlap_order),
       prices_(unit_kinds * 3 * 2) {
   for (std::size_t u = 0; u < unit_kinds; ++u) {

@@ -32,11 +32,12 @@ enum class WorkClass : std::uint8_t {
   collective,  // of tensor and context parallelism
   point_to_point,
   contention,  // longer than alone, because the NIC is shared
+  launch,      // the GPU waits for the host to issue kernels
   gradients,   // reduce-scatter
   optimizer,
   parameters  // all-gather
 };
-inline constexpr std::size_t work_classes = 13;
+inline constexpr std::size_t work_classes = 14;
 const char* class_name(WorkClass cls);
 using ClassTimes = std::array<base::Time, work_classes>;
 
@@ -47,6 +48,7 @@ struct PricedRun {
   base::Time work = 0;
   ClassTimes by_class = {};                   // adds up to `work`
   double nic_bytes = 0.0;                     // that leave (and reach) the GPU's NIC meanwhile
+  double launches = 0.0;                      // kernels
   model::Group group = model::Group::tensor;  // of communication: who takes part
 };
 using PricedPart = std::vector<PricedRun>;
@@ -60,6 +62,7 @@ class UnitPrices {
   // `overlapped`: beside communication kernels that hold plan.communication_sms.
   const PricedPass& of(UnitKind unit, model::Pass pass, bool overlapped) const;
 
+  double host_launch_s() const { return host_launch_s_; }
   bool overlap_weight_gradients() const { return overlap_weight_gradients_; }
   const OverlapOrder& overlap_order() const { return overlap_order_; }
   void set_overlap_order(const OverlapOrder& order) { overlap_order_ = order; }
@@ -68,6 +71,7 @@ class UnitPrices {
   void add_skew(const Inputs& inputs);
 
   bool overlap_weight_gradients_;
+  double host_launch_s_;
   OverlapOrder overlap_order_;
   std::vector<PricedPass> prices_;  // [unit][pass][overlapped]
 };

@@ -11,8 +11,8 @@ MAY_INCLUDE = {
     "schedules": ["base"],
     "sim": ["base", "model", "hardware", "schedules"],
     "planner": ["base", "model", "hardware", "schedules", "sim"],
-    "reports": ["base", "model", "hardware", "schedules", "sim", "planner"],
     "kernels": ["base", "model", "hardware", "schedules"],
+    "reports": ["base", "model", "hardware", "schedules", "sim", "planner", "kernels"],
     "cli": ["base", "model", "hardware", "schedules", "sim", "planner", "reports", "kernels"],
 }
 root = pathlib.Path(__file__).resolve().parent.parent

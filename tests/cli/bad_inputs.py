@@ -6,6 +6,7 @@ are paths of copies of the shipped files, changed by `edit` first.
 """
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -202,6 +203,40 @@ check("MTP without a module", plan + ["--set", "plan.model=../models/deepseek-v2
 check("a ramp above the batch", plan + ["--set", "plan.global_batch=4096", "--set", "plan.stages.0.batch_ramp.first_batch=8192"], 1, "ramp", "8192")
 check("FP8 on an A100", plan + ["--set", "plan.cluster=../clusters/a100.json"], 1, "FP8")
 
+# Failures, energy, prices, further runs.
+block = lambda name, value: change("PLAN", **{name: value})
+check("an unknown key of reliability", plan, 1, "/reliability", "did you mean 'restart_min'", edit=block("reliability", {"restart_mins": 5}))
+check("a negative failure rate", plan, 1, "failures_per_gpu_day", edit=block("reliability", {"failures_per_gpu_day": -1}))
+check("failures too often to get on", plan, 1, "would not end", edit=block("reliability", {"failures_per_gpu_day": 1}))
+check("half a spare node", plan, 1, "spare_nodes", edit=block("reliability", {"spare_nodes": 0.5}))
+check("storage of no bandwidth", plan, 1, "storage_GBps_per_gpu", edit=block("reliability", {"storage_GBps_per_gpu": 0}))
+check("a site that uses less than its computers", plan, 1, "pue", edit=block("energy", {"pue": 0.9}))
+check("a currency that is none", plan, 1, "Euro", edit=block("prices_per_gpu_hour", {"Euro": 2}))
+check("dollars twice", plan, 1, "price_USD_per_gpu_hour", edit=block("prices_per_gpu_hour", {"USD": 2}))
+check("quantiles that fall", plan, 1, "p10 <= p50", edit=block("uncertainty", {"expert_imbalance": {"p10": 1.2, "p50": 1.1, "p90": 1.3}}))
+check("too few draws", plan, 1, "samples", edit=block("uncertainty", {"samples": 1}))
+check("a run of nothing", plan, 1, "exactly one", edit=block("runs", [{"name": "a"}]))
+check("a run of an unknown stage", plan, 1, "did you mean 'pre-training'", edit=block("runs", [{"name": "a", "stage": "pretraining", "share": 0.1}]))
+check("a run of a stage without a size", plan, 1, "tokens or share", edit=block("runs", [{"name": "a", "stage": "pre-training"}]))
+check("a run of an absent plan", plan, 1, "nowhere.json", edit=block("runs", [{"name": "a", "plan": "nowhere.json"}]))
+check("a run that is the plan itself", plan, 1, "runs of its own", edit=block("runs", [{"name": "a", "plan": "deepseek-v3.json"}]))
+check("tokens of a stage in hours", plan, 1, "share", edit=block("runs", [{"name": "a", "stage": "post-training", "tokens": 1e9}]))
+
+# What if, how many, where.
+solve = plan + ["--solve", "gpus", "--max-days"]
+check("a deadline without a question", plan + ["--max-days", "60"], 2, "--solve")
+check("a question without a deadline", plan + ["--solve", "gpus"], 2, "--max-days")
+check("solving for something else", plan + ["--solve", "gpu", "--max-days", "60"], 2, "did you mean 'gpus'")
+check("a deadline of no time", solve + ["0"], 2, "--max-days")
+check("a deadline that no cluster meets", solve + ["5"], 1, "even 2048 GPUs take")
+check("a batch that no GPU count divides", solve + ["60", "--set", "plan.global_batch=15361"], 1, "global_batch")
+check("sensitivity without a plan", ["sensitivity"], 2, "PLAN.json")
+check("a change of nothing", ["sensitivity", "PLAN", "--change", "0"], 2, "--change")
+check("clusters without a plan", ["compare", "--clusters", "h800"], 2, "PLAN.json")
+check("an absent cluster", ["compare", "PLAN", "--clusters", "h800,h900"], 1, "h900")
+check("clusters and schedules at once", ["compare", "PLAN", "--clusters", "h800", "--schedules", "1f1b"], 2, "--schedules")
+check("clusters that cannot run the plan", ["compare", "PLAN", "--clusters", "a100"], 1, "FP8")
+
 # Models, clusters, profiles.
 check("unknown family", ["model", "MODEL"], 1, "deepseek_v3", edit=change("MODEL", model_type="deepsek_v3"))
 check("no layers", ["model", "MODEL"], 1, "num_hidden_layers", edit=change("MODEL", num_hidden_layers=0))
@@ -210,6 +245,35 @@ check("cluster without a citation", plan, 1, "sources", edit=change("CLUSTER", s
 check("unknown profile key", plan, 1, "gemmm", edit=change("PROFILE", gemmm={}))
 check("profile without in_situ", plan, 1, "in_situ", edit=remove("PROFILE", "in_situ"))
 check("zero bandwidth", plan + ["--set", "cluster.nic_GBps=0"], 1, "nic_GBps")
+
+# Measuring and numerics.
+def check_suite(what, content, code, *words):
+    check(what, ["bench", "--suite", "MODEL"], code, *words, edit=text("MODEL", content))
+
+
+check("unknown backend", ["bench", "--backend", "cdua"], 2, "did you mean 'cuda'")
+check("unknown suite", ["bench", "--suite", "slow"], 2, "slow", "deepseek-v3")
+check("no time to measure", ["bench", "--seconds", "0"], 2, "--seconds")
+check("impossible noise", ["bench", "--noise", "2"], 2, "--noise")
+check("negative threads", ["bench", "--threads=-1"], 2, "--threads")
+check("a profile without its cluster", ["bench", "--profile", "PROFILE"], 2, "--cluster")
+check("a layer as a sample", ["bench", "--layer", "64", "-o", "FOLDER"], 2, "--layer")
+check("a layer too short", ["bench", "--layer", "1"], 2, "--layer")
+check("no suite there", ["bench", "--suite", "missing.json"], 1, "missing.json")
+check_suite("a suite without cases", '{"schema": "1.0.0", "cases": []}', 1, "no cases")
+check_suite("a suite of another version", '{"schema": "2.0.0", "cases": []}', 1, "2.0.0")
+check_suite("an unknown kernel", '{"schema": "1.0.0", "cases": [{"kernel": "gem", "m": 1}]}', 1, "did you mean 'gemm'")
+check_suite("a case without its shape", '{"schema": "1.0.0", "cases": [{"kernel": "gemm", "m": 1, "n": 1}]}', 1, "k")
+check_suite("a key of another kernel", '{"schema": "1.0.0", "cases": [{"kernel": "copy", "bytes": 64, "rows": 1}]}', 1, "rows")
+check_suite("an unknown pass", '{"schema": "1.0.0", "cases": [{"kernel": "copy", "bytes": 64, "pass": "back"}]}', 1, "back")
+if shutil.which("nvidia-smi") is None:
+    check("CUDA without a GPU", ["bench", "--backend", "cuda"], 1, "CUDA")
+    check("NCCL without a GPU", ["bench", "--backend", "nccl"], 1, "NCCL")
+check("unknown data", ["numerics", "--data", "gauss"], 2, "gauss")
+check("an empty sum", ["numerics", "--k", "0"], 2, "--k")
+check("too many bits", ["numerics", "--bits", "64"], 2, "--bits")
+check("too many results", ["numerics", "--outputs", "4096"], 2, "--outputs")
+check("numerics without FP8", ["numerics", "--profile", "PROFILE"], 1, "FP8", edit=remove("PROFILE", "gemm_fp8"))
 
 # Reports and traces.
 old = str(root / "tests/browser/stored/compare-1.0.0.json")

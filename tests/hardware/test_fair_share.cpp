@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "hardware/fair_share.h"
 #include "hardware/flow_system.h"
+#include "hardware/level_queue.h"
 
 using namespace hourglass;
 using namespace hourglass::hardware;
@@ -178,6 +179,31 @@ TEST_CASE("after every event of the incremental system all flows have a bottlene
   }
 }
 
+TEST_CASE("all-to-alls through shared middle links, long paths, ties and late starts: the fast way equals the slow one") {
+  // Three or six links a path: what keeps long paths apart from short ones; sizes from few values tie.
+  base::Random random(23);
+  for (int i = 0; i < 24; ++i) {
+    constexpr std::int32_t ends = 8, middle = 5;
+    const bool round = i % 3 == 0, counts = i % 4 == 3;
+    Case made;
+    for (std::int32_t l = 0; l < 2 * ends + 4 * middle; ++l)
+      made.capacity.push_back(l < 2 * ends ? 1.0 : round ? 2.0 : random.uniform(0.8, 3.0));
+    const auto pick = [&](std::int32_t row) {
+      return 2 * ends + row * middle + static_cast<std::int32_t>(random.below(middle));
+    };
+    for (std::int32_t a = 0; a < ends; ++a) {
+      for (std::int32_t b = 0; b < ends; ++b) {
+        std::vector<std::int32_t> path = {a, pick(0), ends + b};
+        if (i % 2 == 1) path.insert(path.begin() + 1, {pick(1), pick(2), pick(3)});
+        made.flows.add(path, round ? static_cast<double>(1 + random.below(3)) : random.uniform(0.8, 1.2),
+                       counts ? static_cast<double>(1 + random.below(3)) : 1.0, i % 5 == 4 ? random.uniform(0, 20) : 0);
+      }
+    }
+    const FlowTimes fast = simulate_flows(made.capacity, made.flows);
+    check_near(fast.finish_s, simulate_flows_reference(made.capacity, made.flows).finish_s);
+  }
+}
+
 TEST_CASE("a count is the same as that many flows") {
   base::Random random(17);
   for (int i = 0; i < 200; ++i) {
@@ -210,6 +236,26 @@ TEST_CASE("an all-to-all with sizes 20 % apart: the fast way equals the slow one
   const FlowTimes fast = simulate_flows(capacity, flows);
   check_near(fast.finish_s, simulate_flows_reference(capacity, flows).finish_s);
   CHECK(fast.refilled / static_cast<double>(fast.solves) < 0.5 * static_cast<double>(flows.size()));
+}
+
+TEST_CASE("links come out of the queue by level, to within a thousandth, each once") {
+  base::Random random(29);
+  LevelQueue queue(500);
+  std::vector<double> level;
+  for (std::int32_t l = 0; l < 500; ++l) {
+    level.push_back(std::exp(random.uniform(-10.0, 10.0)));
+    queue.push(level.back(), l);
+  }
+  double before = 0.0;
+  std::vector<bool> seen(500, false);
+  while (!queue.empty()) {
+    const auto l = static_cast<std::size_t>(queue.pop());
+    CHECK(!seen[l]);
+    seen[l] = true;
+    CHECK(level[l] >= before * (1.0 - 1e-3));
+    before = std::max(before, level[l]);
+  }
+  CHECK(std::count(seen.begin(), seen.end(), true) == 500);
 }
 
 TEST_CASE("threads do not change a bit of the result") {

@@ -1,0 +1,307 @@
+#include "reports/run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "base/error.h"
+#include "base/units.h"
+#include "cli/command.h"
+#include "kernels/executor.h"
+#include "kernels/predict.h"
+#include "reports/chrome_trace.h"
+#include "schedules/catalogue.h"
+#include "schedules/evaluate.h"
+#include "schedules/formats.h"
+#include "schedules/letters.h"
+#include "schedules/validate.h"
+
+namespace hourglass::cli {
+
+namespace po = boost::program_options;
+
+namespace {
+
+using Scalar = float;
+
+struct RunOptions {
+  int ranks = 0, micro_batches = 0, chunks = 0, sequence_length = 128, runs = 5;
+  std::uint64_t seed = 1;
+};
+
+bool names_a_file(const std::string& name) {
+  const std::vector<std::string> known = schedules::names();
+  return std::find(known.begin(), known.end(), name) == known.end() && std::filesystem::is_regular_file(name);
+}
+
+schedules::Schedule schedule_of(const std::string& name, const po::variables_map& values, const RunOptions& options) {
+  if (!names_a_file(name)) {
+    for (const char* option : {"ranks", "micro-batches"}) {
+      if (values.count(option) == 0)
+        throw base::UsageError("is missing", std::string("--") + option, "see hourglass run --help");
+    }
+    return schedules::generate(name, {options.ranks, options.micro_batches, options.chunks});
+  }
+  for (const char* option : {"ranks", "micro-batches", "chunks"}) {
+    if (values.count(option) > 0)
+      throw base::UsageError("is what the file says", std::string("--") + option, "leave it out");
+  }
+  return schedules::read_schedule(name);
+}
+
+// "2,1,1,1", one number a stage; without it two layers a stage, one on the last, which has the head and the MTP module.
+std::vector<kernels::Index> layers_of(const po::variables_map& values, int stages) {
+  std::vector<kernels::Index> layers(static_cast<std::size_t>(stages), 2);
+  if (stages > 1) layers.back() = 1;
+  if (values.count("layers") == 0) return layers;
+  layers.clear();
+  for (const std::string& part : split(values["layers"].as<std::string>(), ',')) {
+    kernels::Index number = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), number);
+    if (error != std::errc() || end != part.data() + part.size() || number < 0 || number > 64)
+      throw base::UsageError(fmt::format("'{}' is not a number from 0 to 64", base::printable(part)), "--layers",
+                             "write one a stage, e.g. 2,1,1,0");
+    layers.push_back(number);
+  }
+  if (layers.size() != static_cast<std::size_t>(stages))
+    throw base::UsageError(fmt::format("{} numbers for {} stages", layers.size(), stages), "--layers",
+                           "give every stage its number of layers");
+  return layers;
+}
+
+kernels::ModelShape model_of(const po::variables_map& values, const RunOptions& options, int stages) {
+  kernels::ModelShape shape;
+  shape.layers_per_stage = layers_of(values, stages);
+  shape.length = options.sequence_length;
+  const std::string attention = values["attention"].as<std::string>();
+  if (attention != "mla" && attention != "gqa")
+    throw base::UsageError(fmt::format("unknown attention '{}'", base::printable(attention)), "--attention",
+                           base::suggestion(attention, {"mla", "gqa"}));
+  if (attention == "gqa") shape.attention = kernels::AttentionChoice::gqa;
+  shape.mtp = values.count("no-mtp") == 0;
+  return shape;
+}
+
+// More would not run wrong, but for hours or out of memory.
+void check(const schedules::Schedule& schedule, const kernels::ModelShape& shape, const RunOptions& options) {
+  const auto at_most = [](double value, double most, const std::string& what) {
+    if (value > most)
+      throw base::Error(fmt::format("{} {} are more than {}", value, what, most), "hourglass run",
+                        "this runs for real, on this machine: choose fewer");
+  };
+  at_most(schedule.ranks, 64, "ranks");
+  at_most(static_cast<double>(shape.layers()), 256, "layers");
+  at_most(static_cast<double>(schedule.stages) * schedule.micro_batches, 65536, "blocks of stages x micro-batches");
+  if (options.sequence_length < 1 || options.sequence_length > 4096)
+    throw base::UsageError(fmt::format("{} tokens are not between 1 and 4096", options.sequence_length),
+                           "--sequence-length", "choose another length");
+  if (options.runs < 1 || options.runs > 1000)
+    throw base::UsageError(fmt::format("{} is not between 1 and 1000", options.runs), "--runs", "choose another");
+}
+
+double parameters_of(kernels::PipelineModel<Scalar>& model) {
+  double sum = 0.0;
+  for (auto& stage : model.weights) {
+    for (const auto& named : stage.list()) sum += static_cast<double>(named.tensor->size());
+  }
+  const bool two_embeddings = model.stages.size() > 1 && model.shape.mtp;
+  return sum - (two_embeddings ? static_cast<double>(model.shape.vocabulary * model.shape.hidden) : 0.0);
+}
+
+// Everything that happened, as a simulated step has it.
+const char* class_of(kernels::Half half) {
+  return half == kernels::Half::forward    ? "forward"
+         : half == kernels::Half::backward ? "backward_input"
+                                           : "backward_weight";
+}
+
+sim::StepRecord record_of(const schedules::Schedule& schedule, const kernels::Timeline& timeline) {
+  static constexpr const char* kinds[] = {"forward", "backward_input", "backward_weight", "backward", "overlapped"};
+  sim::StepRecord record;
+  record.ranks = schedule.ranks;
+  const auto span = [&](int rank, sim::Lane lane, double from, double to, std::string name, const char* cls, int stage,
+                        int micro_batch) {
+    record.spans.push_back({rank, lane, base::time_from_seconds(from), base::time_from_seconds(to), std::move(name),
+                            cls, stage, micro_batch});
+  };
+  for (int rank = 0; rank < schedule.ranks; ++rank) {
+    const auto r = static_cast<std::size_t>(rank);
+    double free_s = 0.0;
+    for (std::size_t i = 0; i < schedule.actions[r].size(); ++i) {
+      const schedules::Action& action = schedule.actions[r][i];
+      const kernels::ActionTime& time = timeline.actions[r][i];
+      const std::string name = schedules::letters(action, true);
+      const char* kind = kinds[static_cast<std::size_t>(action.kind)];
+      span(rank, sim::Lane::schedule, time.start_s, time.end_s, name, kind, action.stage, action.micro_batch);
+      if (time.start_s > free_s)
+        span(rank, sim::Lane::point_to_point, free_s, time.start_s, "wait for " + name, "receive", action.stage,
+             action.micro_batch);
+      free_s = time.end_s;
+    }
+    static constexpr const char* letters[] = {"F", "B", "W"};
+    for (const kernels::Piece& piece : timeline.pieces[r]) {
+      span(rank, sim::Lane::compute, piece.start_s, piece.end_s,
+           fmt::format("{}{}@{}", letters[static_cast<std::size_t>(piece.half)], piece.micro_batch, piece.stage),
+           class_of(piece.half), piece.stage, piece.micro_batch);
+    }
+  }
+  return record;
+}
+
+void fill_ranks(const schedules::Schedule& schedule, const kernels::Timeline& timeline, reports::RunReport& report) {
+  const schedules::Evaluation evaluation = schedules::evaluate(schedule, {});
+  for (std::size_t r = 0; r < timeline.actions.size(); ++r) {
+    reports::ExecutedRank rank;
+    for (const auto& placement : schedule.placement) {
+      for (std::size_t s = 0; s < placement.size(); ++s) {
+        if (placement[s] == static_cast<int>(r)) rank.stages.push_back(static_cast<int>(s));
+      }
+    }
+    for (const kernels::ActionTime& time : timeline.actions[r]) rank.busy_s += time.end_s - time.start_s;
+    rank.peak_activations = timeline.peak_saved[r] * static_cast<double>(schedule.ranks) / schedule.stages;
+    rank.predicted_peak_activations = evaluation.ranks[r].peak_activations;
+    report.ranks.push_back(std::move(rank));
+  }
+}
+
+// A calibrating pass before every run, so that a machine that gets slower meanwhile gets slower for both.
+std::vector<kernels::Timeline> compare_with_prediction(const kernels::PipelineModel<Scalar>& model,
+                                                       const schedules::Schedule& schedule,
+                                                       kernels::Executor<Scalar>& executor, const RunOptions& options,
+                                                       reports::RunReport& report) {
+  reports::ExecutedComparison out;
+  out.calibration_threads = std::min(schedule.ranks, report.cores);
+  out.runs = options.runs;
+  constexpr int calibration_micro_batches = 6;
+  const auto batch = kernels::random_batch(model.shape, calibration_micro_batches, options.seed + 2);
+  kernels::CostMeter<Scalar> meter(model, batch, out.calibration_threads);
+  std::vector<kernels::Timeline> runs;
+  for (int i = 0; i < options.runs; ++i) {
+    meter.measure();
+    runs.push_back(executor.run().timeline);
+  }
+  const double message_bytes = static_cast<double>(report.tokens * model.shape.hidden) * sizeof(Scalar);
+  const kernels::RunCosts costs{meter.costs(), kernels::measure_message(message_bytes)};
+  const kernels::RunComparison comparison = kernels::compare_runs(schedule, costs, runs);
+  out.predicted_s = comparison.predicted_s, out.executed_s = comparison.executed_s;
+  out.fastest_s = comparison.fastest_s, out.message_s = costs.message_s;
+  out.core_s = comparison.core_s, out.elapsed_s = comparison.elapsed_s;
+  for (const kernels::ActionComparison& a : comparison.actions) {
+    out.actions.push_back({std::string(schedules::letter(a.kind)), a.stage, a.backward_stage, a.count, a.predicted_s,
+                           a.executed_s, a.cpu_s});
+  }
+  report.comparison = std::move(out);
+  return {runs[comparison.median_run]};
+}
+
+reports::RunReport execute(const schedules::Schedule& schedule, const kernels::ModelShape& shape,
+                           const RunOptions& options, bool compared, kernels::Timeline& timeline) {
+  auto model = kernels::PipelineModel<Scalar>::make(shape, options.seed);
+  const auto batch = kernels::random_batch(shape, schedule.micro_batches, options.seed + 1);
+  kernels::Executor<Scalar> executor(model, schedule, batch);
+  kernels::ExecutedStep<Scalar> step = executor.run();
+  auto sequential = kernels::run_sequentially(model, batch);
+  const int additions = kernels::gradient_terms(shape, schedule.micro_batches);
+  const kernels::GradientDifference difference = compare_gradients(sequential, step.gradients, additions);
+  reports::RunReport report;
+  report.schedule = schedule.name;
+  report.attention = shape.attention == kernels::AttentionChoice::mla ? "MLA" : "GQA";
+  report.micro_batches = schedule.micro_batches, report.stages = schedule.stages;
+  report.directions = schedule.directions;
+  report.cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  report.tokens = shape.tokens();
+  report.parameters = parameters_of(model);
+  report.mtp = shape.mtp;
+  report.layers_per_stage.assign(shape.layers_per_stage.begin(), shape.layers_per_stage.end());
+  report.loss = step.loss, report.sequential_loss = sequential.loss;
+  report.tensors = difference.tensors, report.identical_tensors = difference.identical;
+  report.additions = additions;
+  report.largest_difference = difference.largest, report.largest_of_tolerance = difference.largest_of_tolerance;
+  report.worst_tensor = difference.worst;
+  timeline = std::move(step.timeline);
+  if (compared) timeline = compare_with_prediction(model, schedule, executor, options, report).front();
+  report.makespan_s = timeline.makespan_s;
+  fill_ranks(schedule, timeline, report);
+  return report;
+}
+
+void write_trace(const std::string& path, const schedules::Schedule& schedule, const kernels::Timeline& timeline,
+                 const base::Provenance& provenance) {
+  sim::Inputs inputs;
+  inputs.provenance = provenance;
+  sim::Result result;
+  result.schedule = schedule.name;
+  result.step_time_s = timeline.makespan_s;
+  write_file(path, reports::chrome_trace(inputs, result, record_of(schedule, timeline)));
+}
+
+void add_run_options(po::options_description& options, RunOptions& chosen) {
+  options.add_options()("backend", po::value<std::string>()->default_value("cpu")->value_name("NAME"),
+                        "cpu: a thread a pipeline rank, each kernel on one thread")(
+      "ranks", po::value(&chosen.ranks)->value_name("P"), "pipeline ranks")(
+      "micro-batches", po::value(&chosen.micro_batches)->value_name("M"), "micro-batches a step")(
+      "chunks", po::value(&chosen.chunks)->value_name("V"), "stages a rank, for the schedules that take a number")(
+      "layers", po::value<std::string>()->value_name("LIST"),
+      "layers of each stage, e.g. 2,1,1,0 (default: 2, on the last 1)")(
+      "attention", po::value<std::string>()->default_value("mla")->value_name("NAME"), "mla or gqa")(
+      "no-mtp", "leave out the multi-token prediction module")(
+      "sequence-length", po::value(&chosen.sequence_length)->value_name("N"), "tokens of a micro-batch (default 128)")(
+      "seed", po::value(&chosen.seed)->value_name("N"), "of weights and tokens (default 1)")(
+      "compare",
+      "also predict the run: F, B and W of every stage are measured in sequential passes (before every run, on as many "
+      "cores at once as the ranks use, never in the runs themselves), and a message between two threads; the "
+      "schedule's "
+      "longest path over these costs is the prediction; printed by action and stage beside what was executed")(
+      "runs", po::value(&chosen.runs)->value_name("N"),
+      "with --compare: steps executed, of which the median counts "
+      "(default 5)")("trace", po::value<std::string>()->value_name("FILE"),
+                     "write what ran when, for ui.perfetto.dev: trace.json, or trace.json.gz")(
+      "unchecked", "run a schedule that is not valid; a deadlock is found when it happens");
+}
+
+}  // namespace
+
+int run(const Invocation& invocation) {
+  RunOptions chosen;
+  po::options_description options("options");
+  add_run_options(options, chosen);
+  add_format(options, "text (default) or json");
+  po::variables_map values;
+  const Usage usage = {
+      "hourglass run SCHEDULE --ranks P --micro-batches M [options]\n       hourglass run FILE [options]",
+      "Executes a pipeline schedule for real, on a small DeepSeek-style model on this machine, and checks loss and\n"
+      "gradients against the sequential run. An F&B pair runs its forward, then its backward, on its rank's thread.\n"
+      "SCHEDULE is a name (hourglass schedule --list), FILE a schedule as json or csv.",
+      {"schedule"}};
+  if (!parse(invocation, usage, options, values)) return 0;
+  const std::string format = format_of(values, {"text", "json"});
+  const std::string name = required(values, "schedule", "the SCHEDULE"), backend = values["backend"].as<std::string>();
+  if (backend != "cpu")
+    throw base::UsageError(fmt::format("unknown backend '{}'", base::printable(backend)), "--backend",
+                           "schedules run on cpu");
+  base::Provenance provenance;
+  provenance.argv = invocation.argv;
+  provenance.seed = chosen.seed;
+  const schedules::Schedule schedule = schedule_of(name, values, chosen);
+  if (names_a_file(name)) {
+    std::ostringstream text;
+    text << std::ifstream(name, std::ios::binary).rdbuf();
+    provenance.inputs.push_back({name, base::fnv1a(text.str())});
+  }
+  if (values.count("unchecked") == 0) schedules::validate(schedule);
+  const kernels::ModelShape shape = model_of(values, chosen, schedule.stages);
+  check(schedule, shape, chosen);
+  kernels::keep_freed_memory();
+  kernels::Timeline timeline;
+  const reports::RunReport report = execute(schedule, shape, chosen, values.count("compare") > 0, timeline);
+  if (values.count("trace") > 0) write_trace(values["trace"].as<std::string>(), schedule, timeline, provenance);
+  write_out(format == "json" ? reports::run_json(report, provenance).dump(2) + "\n" : reports::run_text(report));
+  return report.loss == report.sequential_loss && report.largest_of_tolerance <= 1.0 ? 0 : 1;
+}
+
+}  // namespace hourglass::cli

@@ -1,0 +1,38 @@
+#include "reports/sensitivity.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "cli/command.h"
+
+namespace hourglass::cli {
+
+namespace po = boost::program_options;
+
+int sensitivity(const Invocation& invocation) {
+  po::options_description options("options");
+  options.add_options()("change", po::value<double>()->value_name("PERCENT"),
+                        "how far each input moves to both sides (default 10)");
+  add_format(options, "text (default), json or svg");
+  add_overrides(options);
+  po::variables_map values;
+  const Usage usage = {"hourglass sensitivity PLAN.json [options]",
+                       "What the run's time owes to links, chips and balance: each input moved and simulated again, "
+                       "largest effect first.",
+                       {"plan"}};
+  if (!parse(invocation, usage, options, values)) return 0;
+  const std::string format = format_of(values, {"text", "json", "svg"});
+  const double change = values.count("change") > 0 ? values["change"].as<double>() : 10.0;
+  if (!(change >= 0.1 && change <= 50.0))
+    throw base::UsageError(fmt::format("{} % is out of range", change), "--change", "give 0.1 to 50");
+  sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
+  inputs.provenance.argv = invocation.argv;
+  const planner::Tornado tornado = planner::sensitivity(inputs, change / 100.0);
+  if (format == "json")
+    write_out(reports::sensitivity_json(tornado, inputs.provenance).dump(2) + "\n");
+  else
+    write_out(format == "svg" ? reports::sensitivity_svg(tornado) : reports::sensitivity_text(tornado));
+  return 0;
+}
+
+}  // namespace hourglass::cli

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "planner/search.h"
+#include "sim/fast_step.h"
+
+// The inner loop of a search: one unit of work at a time.
+namespace hourglass::planner {
+
+// Compiled schedules by shape, shared by threads.
+class ProgramCache {
+ public:
+  // nullptr if the schedule cannot have this shape.
+  std::shared_ptr<const sim::StepProgram> get(const ScheduleChoice& schedule, std::int64_t ranks,
+                                              std::int64_t micro_batches);
+
+ private:
+  struct Entry {
+    std::once_flag once;
+    std::shared_ptr<const sim::StepProgram> program;
+  };
+  std::mutex mutex_;
+  std::map<std::tuple<std::string, int, std::int64_t, std::int64_t>, std::shared_ptr<Entry>> entries_;
+  std::size_t bytes_ = 0;
+};
+
+// What a schedule does whatever its shape.
+struct ScheduleTraits {
+  int stages_per_rank = 1, copies = 1;
+  bool pairs = false, fused = false;  // overlapped pairs; B and W as one
+};
+ScheduleTraits traits_of(const ScheduleChoice& schedule);
+
+// What all plans on one cluster share.
+struct ClusterTables {
+  explicit ClusterTables(const sim::Inputs& inputs);
+  sim::ContentTable contents;
+  std::vector<model::ParameterCount> parameters;
+  model::ParameterCount all;  // of the model without MTP
+  bool fast = true;
+};
+
+// Whether the numbers of a plan go together: what sim::complete_parallelism checks, without its words, and the space's
+// own rules. Sets data parallelism.
+bool legal(sim::Plan& plan, const sim::Inputs& inputs);
+
+// Bytes that the fullest GPU holds at least: parameters, gradients and optimizer averaged over the pipeline.
+double least_memory(const sim::Inputs& inputs, const model::ParameterCount& all, int copies);
+
+}  // namespace hourglass::planner

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+
+#include "base/json.h"
+#include "base/provenance.h"
+#include "planner/sensitivity.h"
+
+// A tornado: one bar an input, the widest on top.
+namespace hourglass::reports {
+
+std::string sensitivity_text(const planner::Tornado& tornado);
+base::Json sensitivity_json(const planner::Tornado& tornado, const base::Provenance& provenance);
+// Self-contained.
+std::string sensitivity_svg(const planner::Tornado& tornado);
+
+}  // namespace hourglass::reports

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+
+#include "base/json.h"
+#include "base/provenance.h"
+#include "planner/clusters.h"
+#include "planner/solve.h"
+
+// How many GPUs, and on which cluster.
+namespace hourglass::reports {
+
+std::string solution_text(const sim::Inputs& inputs, const planner::GpuSolution& solution);
+base::Json solution_json(const sim::Inputs& inputs, const planner::GpuSolution& solution);
+
+std::string clusters_text(const planner::ClusterComparison& comparison);
+base::Json clusters_json(const planner::ClusterComparison& comparison);
+
+}  // namespace hourglass::reports
