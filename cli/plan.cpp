@@ -53,8 +53,7 @@ int plan(const Invocation& invocation) {
   const bool solving = values.count("solve") > 0;
   const std::string format =
       format_of(values, solving ? std::vector<std::string>{"text", "json"} : result_formats({"svg"}));
-  if (solving && values.count("html") > 0)
-    throw base::UsageError("is for a budget", "--html", "leave out --solve");
+  if (solving && values.count("html") > 0) throw base::UsageError("is for a budget", "--html", "leave out --solve");
   if (values.count("max-days") > 0 && !solving)
     throw base::UsageError("is for --solve gpus", "--max-days", "add --solve gpus");
   sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
@@ -74,8 +73,9 @@ int plan(const Invocation& invocation) {
     const base::Json document = reports::budget_json(budget, inputs.provenance);
     write_result(format, document, document["stages"]);
   } else {
-    write_out(reports::budget_text(budget) +
-              (values.count("explain") > 0 ? reports::explain_text(inputs.profile) + reports::assumptions_text(budget) : ""));
+    write_out(
+        reports::budget_text(budget) +
+        (values.count("explain") > 0 ? reports::explain_text(inputs.profile) + reports::assumptions_text(budget) : ""));
   }
   return 0;
 }

@@ -121,6 +121,7 @@ class TraceWriter {
         arrows_, to.rank, microseconds(to.start) + 0.001);
   }
   void kernels(const sim::Span& span, const std::string& phase, bool wait) {
+    if (span.lane == sim::Lane::host) return kernel(span, span.name, span.start, span.end - span.start, "");
     const bool communication = span.lane != sim::Lane::compute;
     // The n-th of a phase on a stream belongs together with the n-th on another: what a layer does.
     std::int64_t& occurrence = count_[{phase, span.rank, span.lane}];
@@ -144,9 +145,10 @@ class TraceWriter {
     if (length == 0) return;
     const int lane = static_cast<int>(span.lane);
     event(
-        "{{\"ph\":\"X\",\"cat\":\"kernel\",\"name\":\"{}\",\"pid\":{},\"tid\":{},\"ts\":{:.3f},\"dur\":{:.3f},\"args\":"
+        "{{\"ph\":\"X\",\"cat\":\"{}\",\"name\":\"{}\",\"pid\":{},\"tid\":{},\"ts\":{:.3f},\"dur\":{:.3f},\"args\":"
         "{{\"device\":{},\"stream\":{}",
-        name, span.rank, lane, microseconds(start), microseconds(length), span.rank, lane);
+        span.lane == sim::Lane::host ? "cuda_runtime" : "kernel", name, span.rank, lane, microseconds(start),
+        microseconds(length), span.rank, lane);
     if (!phase.empty()) fmt::format_to(std::back_inserter(text_), ",\"phase\":\"{}\",\"layer\":{}", phase, layer_);
     if (span.stage >= 0)
       fmt::format_to(std::back_inserter(text_), ",\"stage\":{},\"micro_batch\":{}", span.stage, span.micro_batch);

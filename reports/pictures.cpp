@@ -114,10 +114,11 @@ std::string step_svg(const sim::Result& result, const sim::StepRecord& record) {
 std::string budget_svg(const planner::Budget& budget) {
   constexpr double row = 30.0, top = 34.0, wide = 620.0, names = 190.0;
   const planner::Quantiles& total = budget.total_gpu_hours;
-  const double scale = wide / std::max(total.p90, total.p50), rows = static_cast<double>(budget.stages.size()) + 1.0;
+  const double scale = wide / std::max(total.p90, budget.gpu_hours),
+               rows = static_cast<double>(budget.stages.size()) + 1.0;
   std::string out = begin(names + wide + 130.0, top + row * rows + 20.0,
-                          fmt::format("{}: {} GPU-hours on {} GPUs, {:.1f} days", budget.model, grouped(total.p50),
-                                      budget.gpus, budget.days));
+                          fmt::format("{}: {} GPU-hours on {} GPUs, {:.1f} days", budget.model,
+                                      grouped(budget.gpu_hours), budget.gpus, budget.days));
   double y = top;
   const auto line = [&](const std::string& name, double hours, const std::string& figure, double figure_x) {
     out += fmt::format("<text x=\"{}\" y=\"{:.0f}\" text-anchor=\"end\">{}</text>\n", names - 8.0, y + 16.0,
@@ -129,7 +130,7 @@ std::string budget_svg(const planner::Budget& budget) {
   for (const planner::StageBudget& stage : budget.stages)
     line(stage.name, stage.gpu_hours, grouped(stage.gpu_hours), names + stage.gpu_hours * scale + 6.0);
   const double middle = y + row / 2.0 - 2.0;
-  line("whole run", total.p50, fmt::format("{} to {}", shortened(total.p10), shortened(total.p90)),
+  line("whole run", budget.gpu_hours, fmt::format("{} to {}", shortened(total.p10), shortened(total.p90)),
        names + total.p90 * scale + 8.0);
   return out + fmt::format(
                    "<path d=\"M{0:.1f} {1}H{2:.1f}M{0:.1f} {3}v12M{2:.1f} {3}v12\" stroke=\"#d55e00\" "
@@ -166,10 +167,15 @@ std::string validation_svg(const planner::Validation& validation) {
       "<path d=\"M{0:.2f} {1:.2f}L{2:.2f} {3:.2f}L{2:.2f} {4:.2f}L{0:.2f} {5:.2f}Z\" fill=\"#0072b2\" "
       "fill-opacity=\"0.18\"/>\n",
       x(first), y(first * 1.1), x(last), y(last * 1.1), y(last * 0.9), y(first * 0.9));
-  for (const planner::ValidationRow& row : validation.rows) {
-    fmt::format_to(std::back_inserter(out),
-                   "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"1.6\" fill=\"{}\" fill-opacity=\"0.6\"/>\n",
-                   x(row.reported), y(row.predicted), std::abs(row.error()) <= 0.1 ? "#0072b2" : "#d55e00");
+  // Dots as round ends of lines without length: thousands of them stay a small file.
+  for (const bool near : {true, false}) {
+    out += fmt::format("<path stroke=\"{}\" stroke-opacity=\"0.6\" stroke-width=\"3.2\" stroke-linecap=\"round\" d=\"",
+                       near ? "#0072b2" : "#d55e00");
+    for (const planner::ValidationRow& row : validation.rows) {
+      if ((std::abs(row.error()) <= 0.1) == near)
+        fmt::format_to(std::back_inserter(out), "M{:.1f} {:.1f}h0", x(row.reported), y(row.predicted));
+    }
+    out += "\"/>\n";
   }
   return out + fmt::format(
                    "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">reported, each in its own unit (blue: "

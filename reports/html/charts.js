@@ -3,7 +3,8 @@
 
 // draw(width) gives what Plot made; it is made again when width or colours change.
 function chart(host, draw) {
-  const frame = element("div", {class: "plot"});
+  const panel = host.closest("section");
+  const frame = element("div", {class: "plot", role: "group", "aria-label": `chart: ${panel ? panel.getAttribute("aria-label") : ""}`});
   host.append(frame);
   drawn(frame, (width) => frame.replaceChildren(draw(width)));
   return frame;
@@ -166,17 +167,20 @@ function bars(host, rows, {label, format, fill = "--accent", name = (row) => row
   }));
 }
 
-// The budget's p10 to p90 as a band, p50 as a dot.
-function range_chart(host, range) {
+// p10 to p90 as a band, the median as a line, the simulated value as a diamond. ranges: [name, {p10, p50, p90}, value]
+function range_chart(host, ranges) {
+  const rows = ranges.map(([name, range, value]) => ({name, ...range, value}));
+  const thousands = (value) => `${fixed(value / 1e3, 0)}K`;
   chart(host, (width) => Plot.plot({
-    width, height: 150 * scale(), marginLeft: 20, marginRight: 30, ...below(), style: plot_style(),
-    x: {...foot(), label: "GPU-hours of the whole run", domain: [0, range.p90 * 1.08], tickFormat: d3.format("~s"), ticks: Math.max(2, width / 130), grid: true},
-    y: {axis: null, domain: [0, 1]},
+    width, height: (60 + 74 * rows.length) * scale(), marginLeft: 64 * scale(), marginRight: 30, ...below(), style: plot_style(),
+    x: {...foot(), label: "GPU-hours of the whole run", domain: [0, d3.max(rows, (row) => row.p90) * 1.06], tickFormat: d3.format("~s"), ticks: Math.max(2, width / 130), grid: true},
+    y: {label: null, domain: rows.map((row) => row.name), padding: 0.5},
     marks: [
-      Plot.rect([range], {x1: "p10", x2: "p90", y1: 0.3, y2: 0.7, fill: colour("--accent"), fillOpacity: 0.3, stroke: colour("--accent")}),
-      Plot.dot([range], {x: "p50", y: 0.5, r: 6, fill: colour("--accent"), symbol: "diamond"}),
-      Plot.text([[range.p10, "p10"], [range.p90, "p90"]], {x: "0", y: 0.5, dy: 34 * scale(), text: ([v, n]) => `${n} ${fixed(v / 1e3, 0)}K`, fill: colour("--ink")}),
-      Plot.text([range], {x: "p50", y: 0.5, dy: -34 * scale(), text: (r) => `p50 ${fixed(r.p50 / 1e3, 0)}K`, fill: colour("--ink"), fontWeight: 600}),
+      Plot.barX(rows, {x1: "p10", x2: "p90", y: "name", fill: colour("--accent"), fillOpacity: 0.3, stroke: colour("--accent")}),
+      Plot.tickX(rows, {x: "p50", y: "name", stroke: colour("--accent"), strokeWidth: 2.5}),
+      Plot.dot(rows, {x: "value", y: "name", r: 5, fill: colour("--ink"), symbol: "diamond"}),
+      Plot.text(rows, {x: "p10", y: "name", dx: -5, textAnchor: "end", text: (row) => `p10 ${thousands(row.p10)}`, fill: colour("--ink")}),
+      Plot.text(rows, {x: "p50", y: "name", dy: 27 * scale(), text: (row) => `median ${thousands(row.p50)}, p90 ${thousands(row.p90)}`, fill: colour("--ink")}),
     ],
   }));
 }

@@ -35,15 +35,19 @@ class Gantt {
     this.lane = Math.round(13 * s);
     this.row = Math.round((this.blocks.length > 48 ? 9 : this.blocks.length > 24 ? 13 : 20) * s);
   }
+  // Streams that are drawn: the three that every step has, and others where something runs on them.
   lanes_shown() {
-    if (this.lane_count === undefined) {
-      this.lane_count = 3;
-      for (const rank of this.timeline.ranks) for (let i = 0; i < (rank.loose || []).length; i += 4) this.lane_count = Math.max(this.lane_count, rank.loose[i]);
+    if (!this.lane_rows) {
+      const seen = new Set([1, 2, 3]);
+      for (const flat of [...(this.timeline.patterns || []), ...this.timeline.ranks.map((rank) => rank.loose || [])]) {
+        for (let i = 0; i < flat.length; i += 4) seen.add(flat[i]);
+      }
+      this.lane_rows = [...seen].sort();
     }
-    return this.lane_count;
+    return this.lane_rows;
   }
-  top(rank) { return this.axis + rank * this.row + (this.detailed && rank > this.rank ? this.lanes_shown() * this.lane + 4 : 0); }
-  height() { return this.axis + this.blocks.length * this.row + (this.detailed ? this.lanes_shown() * this.lane + 4 : 0) + 2; }
+  top(rank) { return this.axis + rank * this.row + (this.detailed && rank > this.rank ? this.lanes_shown().length * this.lane + 4 : 0); }
+  height() { return this.axis + this.blocks.length * this.row + (this.detailed ? this.lanes_shown().length * this.lane + 4 : 0) + 2; }
   x(time) { return this.left + ((time - this.view.x0) / (this.view.x1 - this.view.x0)) * (this.width - this.left - 6); }
   time(x) { return this.view.x0 + ((x - this.left) / (this.width - this.left - 6)) * (this.view.x1 - this.view.x0); }
   font(points) { return `${points * this.size}px system-ui, sans-serif`; }
@@ -147,7 +151,7 @@ class Gantt {
       if (span.end < this.view.x0 || span.lane === 0) continue;
       if (span.start > this.view.x1) break;
       const pass = /\(([FBW])\)$/.exec(span.name);
-      const x = this.x(span.start), width = Math.max(this.x(span.end) - x - 0.3, 0.4), y = y0 + (span.lane - 1) * this.lane;
+      const x = this.x(span.start), width = Math.max(this.x(span.end) - x - 0.3, 0.4), y = y0 + this.lane_rows.indexOf(span.lane) * this.lane;
       c.fillStyle = this.fill(pass ? colours[pass[1]] : "optimizer", span.lane > 1 && width > 6 ? "rising" : "", span.lane > 2);
       c.fillRect(x, y, width, this.lane - 1);
       const seen_x = Math.max(x, this.left), seen = Math.min(x + width, this.width - 6) - seen_x;
@@ -186,7 +190,7 @@ class Gantt {
     if (!this.detailed) return;
     c.fillStyle = colour("--soft");
     c.font = this.font(10);
-    lane_labels.slice(0, this.lanes_shown()).forEach((name, i) => c.fillText(name, this.left - 6, this.top(this.rank) + this.row + i * this.lane + this.lane / 2));
+    this.lanes_shown().forEach((lane, i) => c.fillText(lane_labels[lane], this.left - 6, this.top(this.rank) + this.row + i * this.lane + this.lane / 2));
   }
 
   // Zoom and pan.
@@ -217,8 +221,8 @@ class Gantt {
     const time = this.time(x);
     if (x < this.left) return null;
     const lanes_top = this.top(this.rank) + this.row;
-    if (this.detailed && y >= lanes_top && y < lanes_top + this.lanes_shown() * this.lane) {
-      const lane = 1 + Math.floor((y - lanes_top) / this.lane);
+    if (this.detailed && y >= lanes_top && y < lanes_top + this.lanes_shown().length * this.lane) {
+      const lane = this.lane_rows[Math.floor((y - lanes_top) / this.lane)];
       return this.spans_of_rank(this.rank).find((span) => span.lane === lane && span.start <= time && time < span.end) || null;
     }
     for (let rank = 0; rank < this.blocks.length; ++rank) {

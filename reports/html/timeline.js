@@ -6,8 +6,8 @@ const letters = ["F", "B", "W", "BW", "F&B"];
 const kind_names = ["forward", "backward for the input", "backward for the weights", "full backward", "overlapped forward and backward"];
 const kind_colours = ["forward", "input", "weight", "full", "full"];
 const kind_hatches = ["", "", "rising", "level", "level"];
-const lane_names = ["schedule", "compute stream", "communication stream", "point-to-point stream", "gradient stream"];
-const lane_labels = ["compute", "comm", "p2p", "grads"];
+const lane_names = ["schedule", "compute stream", "communication stream", "point-to-point stream", "gradient stream", "host"];
+const lane_labels = ["", "compute", "comm", "p2p", "grads", "host"];
 const FORWARD = 0, FULL = 3, PAIR = 4;
 const gantts = [];
 

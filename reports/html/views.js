@@ -164,13 +164,17 @@ function compare_view() {
 function plan_view() {
   const cost = at("/cost_usd") >= 1e6 ? units.millions : units.dollars, hours = units.thousands;
   figures("the budget in figures", [
-    ["GPU-hours", "/total_gpu_hours/p50", hours, `p10 ${fixed(doc.total_gpu_hours.p10 / 1e3, 0)}K, p90 ${fixed(doc.total_gpu_hours.p90 / 1e3, 0)}K`],
+    ["GPU-hours of the steps", "/gpu_hours", hours, `p10 ${fixed(doc.total_gpu_hours.p10 / 1e3, 0)}K, p90 ${fixed(doc.total_gpu_hours.p90 / 1e3, 0)}K`],
+    ["with failures and restarts, median", "/gross_gpu_hours/p50", hours, doc.gross_gpu_hours && `p10 ${fixed(doc.gross_gpu_hours.p10 / 1e3, 0)}K, p90 ${fixed(doc.gross_gpu_hours.p90 / 1e3, 0)}K`],
+    ["energy", "/energy/gross_MWh", {...units.count, unit: " MWh"}, doc.energy && `${fixed(doc.energy.net_MWh, 0)} MWh for the steps alone`],
     ["days", "/days", {...units.days, unit: ""}],
     ["cost", "/cost_usd", cost, `$${fixed(doc.price_usd_per_gpu_hour, 2)} a GPU-hour`],
     ["GPUs", "/gpus", units.count],
   ]);
-  const range = section("How well it can be known", "From the stated errors of the costs. Not in it: failures and restarts, stragglers, uneven routing, evaluation, data loading, checkpoints.");
-  range_chart(range, doc.total_gpu_hours);
+  const range = section("How well it can be known", "Drawn from the stated errors of the costs; the diamond is the simulation itself. Gross adds failures, restarts and checkpoints. In neither: stragglers beyond the profile's, evaluation, data loading.");
+  const ranges = [["net", doc.total_gpu_hours, doc.gpu_hours === undefined ? doc.total_gpu_hours.p50 : doc.gpu_hours]];
+  if (doc.gross_gpu_hours) ranges.push(["gross", doc.gross_gpu_hours, doc.goodput.gross_gpu_hours]);
+  range_chart(range, ranges);
   const stages = section("GPU-hours by stage");
   bars(stages, doc.stages.map((s) => ({name: s.name, value: s.gpu_hours})), {label: "GPU-hours", format: (v) => `${fixed(v / 1e3, 0)}K`});
   const moves = section("What moves it most", "GPU-hours that one standard deviation of each cost adds to the whole run.");

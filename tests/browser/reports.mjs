@@ -62,6 +62,10 @@ for (const [name, words] of Object.entries(reports)) {
   check(JSON.stringify(carried) === JSON.stringify(document), `${name}: the page carries another document than --format json prints`);
   const count = await figures_agree(name, page, document);
   const sections = await is_complete(name, page);
+  const wanted = {simulate: ["The step, rank by rank", "Critical path", "Why each rank waits", "Memory over the step", "Roofline of the operators", "Where the time of each rank goes"],
+    network: ["The network during a dispatch"], plan: ["How well it can be known", "GPU-hours by stage"], compare: ["Side by side"], compare_plan: ["Step time"],
+    validate: ["Predicted against reported"], search: ["Time against memory"]}[name];
+  for (const title of wanted) check(sections.includes(title), `${name}: there is no panel '${title}'`);
   const interactive = await page.evaluate(() => document.documentElement.dataset.interactive);
   console.log(`${name}: ${(statSync(file).size / 1e6).toFixed(2)} MB, ${count} figures, ${sections.length} panels, answers after ${interactive} ms`);
   check(complaints.length === 0, `${name}: ${complaints.join("; ")}`);
@@ -110,7 +114,7 @@ for (const [name, words] of Object.entries(reports)) {
     const chart = hourglass.gantts[0];
     const sum = (rank, lane) => chart.spans_of_rank(rank).filter((s) => s.lane === lane).reduce((total, s) => total + s.end - s.start, 0) * 1e-9;
     const d = hourglass.report.document;
-    return d.ranks.map((r, i) => ({compute: sum(i, 1), blocks: r.forward_s + r.backward_s + r.weight_s + r.overlapped_s - r.exposed_communication_s,
+    return d.ranks.map((r, i) => ({compute: sum(i, 1), blocks: r.forward_s + r.backward_s + r.weight_s + r.overlapped_s - r.exposed_communication_s - (r.launch_s || 0),
       optimizer: chart.spans_of_rank(i).filter((s) => s.lane === 1 && !s.block).reduce((total, s) => total + s.end - s.start, 0) * 1e-9}));
   });
   for (const [rank, s] of streams.entries()) {
