@@ -21,14 +21,14 @@ int calibrate(const Invocation& invocation) {
                         "leave out GEMMs with fewer rows");
   options.add_options()("samples", po::value<std::vector<std::string>>()->composing()->value_name("FILE"),
                         "measurements; may be repeated, or named bare");
-  add_format(options, "text (default) or json: every sample with its error");
+  add_format(options, "text (default), json: every sample with its error, csv, jsonl or markdown");
   po::variables_map values;
   const Usage usage = {
       "hourglass calibrate --cluster CLUSTER.json --base PROFILE.json SAMPLES.json... [-o PROFILE.json]",
       "Fits a profile to measured kernels and shows its error on samples it did not see.",
       {"samples*"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, {"text", "json"});
+  const std::string format = format_of(values, result_formats());
   const std::string cluster_file = required(values, "cluster", "--cluster"),
                     base_file = required(values, "base", "--base");
   if (values.count("samples") == 0)
@@ -55,8 +55,12 @@ int calibrate(const Invocation& invocation) {
   if (values.count("plot") > 0) write_file(values["plot"].as<std::string>(), reports::residual_svg(fit));
   base::Provenance provenance;
   provenance.argv = invocation.argv;
-  write_out(format == "json" ? reports::calibration_json(fit, provenance).dump(2) + "\n"
-                             : reports::calibration_text(fit));
+  if (format == "text") {
+    write_out(reports::calibration_text(fit));
+    return 0;
+  }
+  const base::Json document = reports::calibration_json(fit, provenance);
+  write_result(format, document, document["classes"]);
   return 0;
 }
 

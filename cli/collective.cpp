@@ -170,7 +170,7 @@ int collective(const Invocation& invocation) {
       "draw every token's experts, loads log-normal (0: uniform); else what uniform routing sends on average")(
       "loads", po::value<std::string>()->value_name("FILE"), "expert loads or a recorded routing (JSON)");
   add_network_options(options);
-  add_format(options, "text (default) or json");
+  add_result_format(options);
   options.add(moe);
   po::variables_map values;
   const Usage usage = {"hourglass collective NAME --bytes N [options]",
@@ -179,7 +179,7 @@ int collective(const Invocation& invocation) {
                        "all-gather, reduce-scatter, all-to-all, send-recv, moe-dispatch, moe-combine.",
                        {"name"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, {"text", "json"});
+  const std::string format = format_of(values, result_formats());
   const std::string name = required(values, "name", "NAME");
   std::vector<std::string> names = hardware::collective_names();
   names.insert(names.end(), {"moe-dispatch", "moe-combine"});
@@ -198,8 +198,12 @@ int collective(const Invocation& invocation) {
   report.name = name;
   report.routing = values["routing"].as<std::string>();
   report.ranks = chosen.ranks;
-  write_out(format == "json" ? reports::collective_json(inputs.topology, report, inputs.provenance).dump(2) + "\n"
-                             : reports::collective_text(inputs.topology, report));
+  if (format == "text") {
+    write_out(reports::collective_text(inputs.topology, report));
+    return 0;
+  }
+  const base::Json document = reports::collective_json(inputs.topology, report, inputs.provenance);
+  write_result(format, document, document);
   return 0;
 }
 

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <boost/program_options.hpp>
+#include <functional>
 #include <string>
 #include <vector>
+
+#include "base/json.h"
 
 // One file per command, each with one function: arguments in, exit code out. Results go to stdout, progress to stderr.
 namespace hourglass::cli {
@@ -24,6 +27,7 @@ int validate(const Invocation& invocation);
 int import_measurements(const Invocation& invocation);
 int collective(const Invocation& invocation);
 int topology(const Invocation& invocation);
+int diff(const Invocation& invocation);
 int bench(const Invocation& invocation);
 int numerics(const Invocation& invocation);
 int run(const Invocation& invocation);
@@ -45,8 +49,18 @@ bool parse(const Invocation& invocation, const Usage& usage, const boost::progra
 void add_format(boost::program_options::options_description& options, const std::string& choices);
 void add_overrides(boost::program_options::options_description& options);
 std::vector<std::string> overrides(const boost::program_options::variables_map& values);
+// --html FILE: the result as one self-contained page, besides what goes to stdout.
+void add_html(boost::program_options::options_description& options);
+// Writes it where it was asked for. `page` is called only then.
+void write_html(const boost::program_options::variables_map& values, const std::function<std::string()>& page);
 // The value of --format, one of `choices`.
 std::string format_of(const boost::program_options::variables_map& values, const std::vector<std::string>& choices);
+// The formats of a result that has a JSON document: text, json, csv, jsonl, markdown, and `more`.
+std::vector<std::string> result_formats(const std::vector<std::string>& more = {});
+// Adds --format with these choices to the help.
+void add_result_format(boost::program_options::options_description& options, const std::vector<std::string>& more = {});
+// Prints the document as JSON, or `rows` of it as csv, jsonl or markdown.
+void write_result(const std::string& format, const base::Json& document, const base::Json& rows);
 // A required argument; `what` is named when it is missing.
 std::string required(const boost::program_options::variables_map& values, const std::string& name,
                      const std::string& what);

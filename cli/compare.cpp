@@ -7,8 +7,10 @@
 #include "planner/comparison.h"
 #include "planner/sweep.h"
 #include "reports/csv.h"
+#include "reports/html.h"
 #include "reports/json.h"
 #include "reports/solve.h"
+#include "reports/tabular.h"
 #include "reports/text.h"
 #include "schedules/svg.h"
 
@@ -58,11 +60,31 @@ std::string render(const planner::Comparison& comparison, const std::string& for
       drawings.push_back({each.name, &each.schedule, comparison.costs});
     return schedules::to_svg(drawings);
   }
+  if (format == "jsonl" || format == "markdown") {
+    const base::Json document = reports::comparison_json(comparison, provenance);
+    return reports::formatted(document, document["schedules"], format);
+  }
   return format == "csv" ? reports::comparison_csv(comparison) : reports::comparison_text(comparison);
 }
 
 std::string render(const planner::Sweep& sweep, const std::string& format, const base::Provenance& provenance) {
-  return format == "json" ? reports::sweep_json(sweep, provenance).dump(2) + "\n" : reports::sweep_csv(sweep);
+  if (format == "csv") return reports::sweep_csv(sweep);
+  const base::Json document = reports::sweep_json(sweep, provenance);
+  if (format == "json") return document.dump(2) + "\n";
+  base::Json rows = base::Json::array();
+  for (const base::Json& point : document["points"]) {
+    for (const base::Json& schedule : point["schedules"]) {
+      rows.push_back({{sweep.range.variable, point["value"]}});
+      rows.back().update(schedule);
+    }
+  }
+  return reports::formatted(document, rows, format);
+}
+
+void tell(const planner::Comparison& comparison, const po::variables_map& values, const std::string& format,
+          const base::Provenance& provenance) {
+  write_html(values, [&] { return reports::comparison_html(comparison, provenance); });
+  write_out(render(comparison, format, provenance));
 }
 
 void check_exclusive(const po::variables_map& values) {
@@ -104,11 +126,12 @@ po::options_description compare_command_options() {
       "memory-cap", po::value<std::string>()->value_name("N"),
       "leave out what holds more: micro-batches, or with a plan GiB a GPU")(
       "sweep", po::value<std::string>()->value_name("RANGE"),
-      "micro_batches=FIRST:LAST[:STEP] or pipeline_ranks=..., as csv (default) or json");
+      "micro_batches=FIRST:LAST[:STEP] or pipeline_ranks=..., as csv (default), json, jsonl or markdown");
   options.add_options()("clusters", po::value<std::string>()->value_name("A,B"),
                         "with a plan: the same plan on several clusters, each with its own profile");
-  add_format(options, "text (default), json, csv or svg");
+  add_result_format(options, {"svg"});
   add_overrides(options);
+  add_html(options);
   return options;
 }
 
@@ -125,8 +148,10 @@ int compare(const Invocation& invocation) {
   if (values.count("clusters") > 0) return compare_clusters(values, invocation);
   const bool sweeping = values.count("sweep") > 0;
   const std::vector<std::string> formats =
-      sweeping ? std::vector<std::string>{"csv", "json"} : std::vector<std::string>{"text", "json", "csv", "svg"};
+      sweeping ? std::vector<std::string>{"csv", "json", "jsonl", "markdown"} : result_formats({"svg"});
   const std::string format = format_of(values, formats);
+  if (sweeping && values.count("html") > 0)
+    throw base::UsageError("is for one comparison", "--html", "leave out --sweep");
   const planner::CompareOptions chosen = compare_options(values);
   check_exclusive(values);
   const planner::SweepRange range =
@@ -134,8 +159,10 @@ int compare(const Invocation& invocation) {
   if (values.count("plan") > 0) {
     sim::Inputs inputs = sim::load_inputs(values["plan"].as<std::string>(), overrides(values));
     inputs.provenance.argv = invocation.argv;
-    write_out(sweeping ? render(planner::sweep(range, inputs, chosen), format, inputs.provenance)
-                       : render(planner::compare(inputs, chosen), format, inputs.provenance));
+    if (sweeping)
+      write_out(render(planner::sweep(range, inputs, chosen), format, inputs.provenance));
+    else
+      tell(planner::compare(inputs, chosen), values, format, inputs.provenance);
     return 0;
   }
   base::Provenance provenance;
@@ -143,8 +170,10 @@ int compare(const Invocation& invocation) {
   const schedules::Shape shape = shape_of(values, range.variable);
   const schedules::Costs costs =
       values.count("costs") > 0 ? parse_costs(values["costs"].as<std::string>()) : schedules::Costs{};
-  write_out(sweeping ? render(planner::sweep(range, shape, costs, chosen), format, provenance)
-                     : render(planner::compare(shape, costs, chosen), format, provenance));
+  if (sweeping)
+    write_out(render(planner::sweep(range, shape, costs, chosen), format, provenance));
+  else
+    tell(planner::compare(shape, costs, chosen), values, format, provenance);
   return 0;
 }
 

@@ -33,7 +33,7 @@ std::string read_log(const std::string& path) {
 
 // A trace tells where a step's time went; its kernels carry no shapes, so it gives a summary instead of samples.
 int import_trace(const po::variables_map& values, const std::string& path) {
-  const std::string format = format_of(values, {"text", "json"});
+  const std::string format = format_of(values, {"text", "json", "csv", "jsonl"});
   const std::string shipped = std::filesystem::exists("configs/kineto/kernels.json") ? "configs/kineto/kernels.json"
                                                                                      : HOURGLASS_SOURCE_DIR
                                   "/configs/kineto/kernels.json";
@@ -41,8 +41,12 @@ int import_trace(const po::variables_map& values, const std::string& path) {
   if (values.count("kernels") > 0) table = hardware::load_kernel_table(values["kernels"].as<std::string>(), table);
   const hardware::Trace trace = hardware::load_trace(path, table);
   const hardware::TraceSummary summary = hardware::trace_summary(trace);
-  write_out(format == "json" ? hardware::trace_json(trace, summary).dump(2) + "\n"
-                             : hardware::trace_text(trace, summary));
+  if (format == "text") {
+    write_out(hardware::trace_text(trace, summary));
+    return 0;
+  }
+  const base::Json document = hardware::trace_json(trace, summary);
+  write_result(format, document, document["classes"]);
   return 0;
 }
 
@@ -141,7 +145,7 @@ int import_measurements(const Invocation& invocation) {
                         "megatron: a config.json, in place of the model in the flags");
   options.add_options()("gpus", po::value<std::int64_t>()->value_name("N"),
                         "megatron: GPUs, if the launcher's flags do not say");
-  add_format(options, "kineto: text (default) or json");
+  add_format(options, "kineto: text (default), json, csv or jsonl: classes");
   po::variables_map values;
   const Usage usage = {
       "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv, kineto, megatron)",

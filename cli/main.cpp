@@ -35,6 +35,7 @@ constexpr Command commands[] = {
     {"validate", cli::validate, "recompute what was published and measured: reported, predicted, error"},
     {"import", cli::import_measurements,
      "read a benchmark's log (nccl-tests, DeepEP, DeepGEMM, nvbench, csv) or a PyTorch trace"},
+    {"diff", cli::diff, "two traces, simulated or measured, or two results, side by side in numbers"},
     {"calibrate", cli::calibrate, "fit a profile to measured kernels, with its error on kernels it did not see"},
     {"bench", cli::bench, "measure this machine's kernels into samples: CPU, CUDA or NCCL"},
     {"numerics", cli::numerics, "what FP8 costs and gains: accumulation, promotion, scales, formats, throughput"},

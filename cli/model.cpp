@@ -14,7 +14,7 @@ int model(const Invocation& invocation) {
   std::int64_t sequence_length = 4096;
   options.add_options()("sequence-length", po::value(&sequence_length)->value_name("N"),
                         "tokens of a sequence, for the FLOPs (default 4096)");
-  add_format(options, "text (default) or json");
+  add_result_format(options);
   po::variables_map values;
   const Usage usage = {"hourglass model CONFIG.json [options]",
                        "Parameters, FLOPs and KV cache of a Hugging Face config.json.",
@@ -24,16 +24,18 @@ int model(const Invocation& invocation) {
     throw base::UsageError(fmt::format("{} is not a sequence length", sequence_length), "--sequence-length",
                            "use 1 to 16777216");
   }
-  const std::string format = format_of(values, {"text", "json"});
+  const std::string format = format_of(values, result_formats());
   const std::string path = required(values, "config", "CONFIG.json");
   const hourglass::model::ModelSpec spec = hourglass::model::read_model(path);
   base::Provenance provenance;
   provenance.argv = invocation.argv;
   provenance.inputs.push_back({path, base::load_json(path).text_hash});
-  if (format == "json")
-    write_out(reports::model_json(spec, sequence_length, provenance).dump(2) + "\n");
-  else
+  if (format == "text") {
     write_out(reports::model_text(spec, sequence_length));
+    return 0;
+  }
+  const base::Json document = reports::model_json(spec, sequence_length, provenance);
+  write_result(format, document, document);
   return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "reports/tabular.h"
 
 namespace hourglass::cli {
 
@@ -78,6 +79,15 @@ void add_overrides(po::options_description& options) {
                         "override an input: plan.key=value, cluster.key=value, profile.key=value; may be repeated");
 }
 
+void add_html(po::options_description& options) {
+  options.add_options()("html", po::value<std::string>()->value_name("FILE"),
+                        "also write the report as one self-contained HTML file");
+}
+
+void write_html(const po::variables_map& values, const std::function<std::string()>& page) {
+  if (values.count("html") > 0) write_file(values["html"].as<std::string>(), page());
+}
+
 std::vector<std::string> overrides(const po::variables_map& values) {
   return values.count("set") > 0 ? values["set"].as<std::vector<std::string>>() : std::vector<std::string>{};
 }
@@ -89,6 +99,23 @@ std::string format_of(const po::variables_map& values, const std::vector<std::st
                            base::suggestion(format, choices));
   }
   return format;
+}
+
+std::vector<std::string> result_formats(const std::vector<std::string>& more) {
+  std::vector<std::string> formats = {"text", "json", "csv", "jsonl", "markdown"};
+  formats.insert(formats.end(), more.begin(), more.end());
+  return formats;
+}
+
+void add_result_format(po::options_description& options, const std::vector<std::string>& more) {
+  const std::vector<std::string> formats = result_formats(more);
+  std::string choices = "text (default)";
+  for (std::size_t i = 1; i < formats.size(); ++i) choices += (i + 1 == formats.size() ? " or " : ", ") + formats[i];
+  add_format(options, choices);
+}
+
+void write_result(const std::string& format, const base::Json& document, const base::Json& rows) {
+  write_out(format == "json" ? document.dump(2) + "\n" : reports::formatted(document, rows, format));
 }
 
 std::string required(const po::variables_map& values, const std::string& name, const std::string& what) {

@@ -5,7 +5,9 @@
 #include "cli/command.h"
 #include "planner/budget.h"
 #include "reports/budget.h"
+#include "reports/html.h"
 #include "reports/json.h"
+#include "reports/pictures.h"
 #include "reports/solve.h"
 #include "reports/text.h"
 
@@ -38,17 +40,21 @@ int plan(const Invocation& invocation) {
   options.add_options()("solve", po::value<std::string>()->value_name("gpus"),
                         "instead: the fewest legal GPUs for --max-days")(
       "max-days", po::value<double>()->value_name("DAYS"), "with --solve: on the calendar, failures included");
-  add_format(options, "text (default) or json");
+  add_result_format(options, {"svg"});
   add_overrides(options);
   options.add_options()("explain", "text: also print where every cost comes from");
+  add_html(options);
   po::variables_map values;
   const Usage usage = {"hourglass plan PLAN.json [options]",
                        "The GPU-hour budget of a training run: every stage's step is simulated, then multiplied; its "
                        "range,\nand what failures, checkpoints and restarts add.",
                        {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, {"text", "json"});
-  if (values.count("max-days") > 0 && values.count("solve") == 0)
+  const bool solving = values.count("solve") > 0;
+  const std::string format =
+      format_of(values, solving ? std::vector<std::string>{"text", "json"} : result_formats({"svg"}));
+  if (solving && values.count("html") > 0) throw base::UsageError("is for a budget", "--html", "leave out --solve");
+  if (values.count("max-days") > 0 && !solving)
     throw base::UsageError("is for --solve gpus", "--max-days", "add --solve gpus");
   sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
   inputs.provenance.argv = invocation.argv;
@@ -60,8 +66,12 @@ int plan(const Invocation& invocation) {
   };
   const planner::Budget budget = planner::make_budget(inputs, terminal ? planner::Progress(progress) : nullptr);
   if (terminal) fmt::print(stderr, "\r{:40}\r", "");
-  if (format == "json") {
-    write_out(reports::budget_json(budget, inputs.provenance).dump(2) + "\n");
+  write_html(values, [&] { return reports::budget_html(budget, inputs); });
+  if (format == "svg") {
+    write_out(reports::budget_svg(budget));
+  } else if (format != "text") {
+    const base::Json document = reports::budget_json(budget, inputs.provenance);
+    write_result(format, document, document["stages"]);
   } else {
     write_out(
         reports::budget_text(budget) +

@@ -10,7 +10,9 @@
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "reports/chrome_trace.h"
+#include "reports/html.h"
 #include "reports/json.h"
+#include "reports/pictures.h"
 #include "reports/text.h"
 #include "sim/tune_overlap.h"
 
@@ -51,7 +53,7 @@ sim::Result run(const sim::Inputs& inputs, sim::Fold fold, sim::StepRecord* reco
 
 int simulate(const Invocation& invocation) {
   po::options_description options("options");
-  add_format(options, "text (default) or json");
+  add_result_format(options, {"svg"});
   add_overrides(options);
   options.add_options()("explain", "text: also print where every cost comes from");
   options.add_options()("trace", po::value<std::string>()->value_name("FILE"),
@@ -61,11 +63,15 @@ int simulate(const Invocation& invocation) {
   options.add_options()("fold", po::value<std::string>()->value_name("auto|on|off"),
                         "simulate one GPU of each pipeline rank (auto: unless the plan's variation makes them differ)");
   options.add_options()("tune-overlap", "try every such order and split of the SMs, and simulate the best");
+  options.add_options()("trace-operators",
+                        "in the trace: kernel by kernel, named as PyTorch's profiler would, for hourglass diff");
+  options.add_options()("trace-flows", "in the trace: an arrow for every message between pipeline ranks");
+  add_html(options);
   po::variables_map values;
   const Usage usage = {
       "hourglass simulate PLAN.json [options]", "One training step of the plan, rank by rank.", {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, {"text", "json"});
+  const std::string format = format_of(values, result_formats({"svg"}));
   sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
   inputs.provenance.argv = invocation.argv;
   if (values.count("overlap-order") > 0)
@@ -76,14 +82,25 @@ int simulate(const Invocation& invocation) {
     inputs.plan.overlap_order = tuning->best.order;
     inputs.plan.communication_sms = tuning->best.communication_sms;
   }
-  const bool traced = values.count("trace") > 0;
+  const bool traced = values.count("trace") > 0, recorded = traced || values.count("html") > 0 || format == "svg";
+  for (const char* option : {"trace-flows", "trace-operators"}) {
+    if (values.count(option) > 0 && !traced)
+      throw base::UsageError("is for a trace", std::string("--") + option, "give --trace FILE");
+  }
   sim::StepRecord record;
-  const sim::Result result = run(inputs, fold_of(values), traced ? &record : nullptr);
-  if (traced) write_file(values["trace"].as<std::string>(), reports::chrome_trace(inputs, result, record));
-  if (format == "json") {
+  const sim::Result result = run(inputs, fold_of(values), recorded ? &record : nullptr);
+  if (traced) {
+    write_file(values["trace"].as<std::string>(),
+               reports::chrome_trace(inputs, result, record,
+                                     {values.count("trace-flows") > 0, values.count("trace-operators") > 0}));
+  }
+  write_html(values, [&] { return reports::step_html(inputs, result, record); });
+  if (format == "svg") {
+    write_out(reports::step_svg(result, record));
+  } else if (format != "text") {
     base::Json document = reports::step_json(result, inputs.provenance);
     if (tuning) document["overlap_tuning"] = reports::tuning_json(*tuning);
-    write_out(document.dump(2) + "\n");
+    write_result(format, document, document["ranks"]);
   } else {
     write_out(reports::step_text(inputs, result) + (tuning ? reports::tuning_text(*tuning) : "") +
               (values.count("explain") > 0 ? reports::explain_text(inputs.profile) : ""));

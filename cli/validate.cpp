@@ -8,7 +8,9 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "planner/search_sanity.h"
+#include "reports/html.h"
 #include "reports/json.h"
+#include "reports/pictures.h"
 #include "reports/search.h"
 #include "reports/validation.h"
 
@@ -59,13 +61,14 @@ int validate(const Invocation& invocation) {
                         "with --samples: the profile to check");
   options.add_options()("runs", po::value<std::string>()->value_name("FILE"), "instead: measured training runs");
   options.add_options()("layouts", "instead: search the GPUs of every published run, and say where its layout stands");
-  add_format(options, "text (default) or json");
+  add_result_format(options, {"svg"});
+  add_html(options);
   po::variables_map values;
   const Usage usage = {"hourglass validate [--layouts | --runs FILE | --samples FILE... --profile PROFILE.json] [options]",
                        "Recomputes what was published and measured, and prints reported, predicted and error.",
                        {}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, {"text", "json"});
+  const std::string format = format_of(values, result_formats({"svg"}));
   // In the folder where the command is called, else where it was built.
   const bool here = values.count("configs") > 0 || std::filesystem::exists("configs/published");
   const std::string configs = values.count("configs") > 0 ? values["configs"].as<std::string>()
@@ -83,8 +86,15 @@ int validate(const Invocation& invocation) {
                                                                        : planner::validate_published(configs);
   base::Provenance provenance;
   provenance.argv = invocation.argv;
-  write_out(format == "json" ? reports::validation_json(validation, provenance).dump(2) + "\n"
-                             : reports::validation_text(validation));
+  write_html(values, [&] { return reports::validation_html(validation, provenance); });
+  if (format == "text") {
+    write_out(reports::validation_text(validation));
+  } else if (format == "svg") {
+    write_out(reports::validation_svg(validation));
+  } else {
+    const base::Json document = reports::validation_json(validation, provenance);
+    write_result(format, document, document[format == "markdown" ? "classes" : "rows"]);
+  }
   return validation.exceeded() ? 3 : 0;
 }
 

@@ -61,7 +61,7 @@ struct Trace {
   std::vector<std::string> names;  // of kernels, cut to 512 bytes
   std::vector<std::string> classes = {"unclassified"};
   std::vector<std::string> phases = {""};
-  std::string phases_from;           // "annotations", "kernel order" or "": none found
+  std::string phases_from;           // "annotations", "kernel order", "kernels" (simulated: each says its own) or ""
   std::vector<TraceKernel> kernels;  // by start
   std::size_t events = 0;            // of all kinds
   std::size_t events_skipped = 0;    // GPU events without a usable name or time
@@ -72,6 +72,7 @@ struct Trace {
 // the two that the trace has.
 enum class PhaseSource : std::uint8_t { either, annotations, kernel_order };
 
+// A simulated trace states the phase and layer of each kernel in its arguments, which goes before both.
 // Streams the file, plain or gzip: memory grows with the kernels, about 100 bytes each, never with the file. Throws
 // base::Error for a file that is no trace, is cut off, or has no GPU event.
 Trace load_trace(const std::string& path, const KernelTable& table, PhaseSource source = PhaseSource::either);

@@ -31,6 +31,7 @@ constexpr std::size_t longest_name = 512;
 constexpr std::size_t most_kernels = 4'000'000;
 constexpr std::size_t most_launches = 16'000'000;
 constexpr std::size_t most_names = 100'000;
+constexpr std::size_t most_phases = 10'000;
 constexpr std::size_t most_annotations = 1'000'000;
 constexpr std::size_t most_complaints = 20;
 constexpr std::int64_t unknown = std::numeric_limits<std::int64_t>::min();
@@ -60,9 +61,9 @@ class GzBuffer : public std::streambuf {
 
 // What one event may say that we use.
 struct Event {
-  std::string phase, category, name;
+  std::string phase, category, name, stated_phase;
   std::int64_t start = unknown, duration = unknown;  // ns
-  std::int64_t pid = 0, tid = 0, device = unknown, stream = unknown, correlation = unknown;
+  std::int64_t pid = 0, tid = 0, device = unknown, stream = unknown, correlation = unknown, layer = unknown;
   std::array<std::int64_t, 3> grid{};
   std::size_t grid_size = 0;
 
@@ -71,7 +72,8 @@ struct Event {
     phase.clear();
     category.clear();
     name.clear();
-    start = duration = device = stream = correlation = unknown;
+    stated_phase.clear();
+    start = duration = device = stream = correlation = layer = unknown;
     pid = tid = 0;
     grid = none;
     grid_size = 0;
@@ -156,6 +158,7 @@ class Reader : public nlohmann::json_sax<base::Json> {
   void take();
   void take_kernel();
   std::uint32_t name_index(std::string name);
+  std::uint32_t phase_index(const std::string& name);
 
   Trace& trace_;
   std::vector<Annotation>& annotations_;
@@ -172,6 +175,8 @@ bool Reader::string(string_t& value) {
   if (depth_ == 3 && section_ == "deviceProperties" && field_ == "name" && trace_.device.empty()) {
     trace_.device = base::printable(value);
   }
+  if (depth_ == 4 && in_event() && field_ == "args" && argument_ == "phase")
+    event_.stated_phase = value.substr(0, longest_name);
   if (depth_ != 3 || !in_event()) return true;
   if (field_ == "ph") event_.phase = value;
   if (field_ == "cat") event_.category = value;
@@ -200,6 +205,7 @@ void Reader::argument(const Number& value) {
     if (argument_ == "device") event_.device = value.integer();
     if (argument_ == "stream") event_.stream = value.integer();
     if (argument_ == "correlation") event_.correlation = value.integer();
+    if (argument_ == "layer") event_.layer = value.integer();
   } else if (depth_ == 5 && argument_ == "grid" && event_.grid_size < event_.grid.size()) {
     event_.grid[event_.grid_size++] = value.integer();
   }
@@ -229,6 +235,15 @@ std::uint32_t Reader::name_index(std::string name) {
   return found->second;
 }
 
+// Simulated traces say of each kernel which phase it belongs to.
+std::uint32_t Reader::phase_index(const std::string& name) {
+  const auto found = std::find(trace_.phases.begin(), trace_.phases.end(), name);
+  const auto index = static_cast<std::uint32_t>(found - trace_.phases.begin());
+  if (found == trace_.phases.end()) trace_.phases.push_back(base::printable(name));
+  if (trace_.phases.size() > most_phases) throw base::Error("more than 10000 phases", trace_.path, "check the file");
+  return index;
+}
+
 void Reader::take_kernel() {
   if (event_.name.empty() || event_.start == unknown || event_.duration < 0 || event_.duration > longest_kernel) {
     ++trace_.events_skipped;
@@ -249,6 +264,10 @@ void Reader::take_kernel() {
   kernel.start = event_.start;
   kernel.duration = event_.duration;
   kernel.correlation = static_cast<std::uint64_t>(event_.correlation);
+  if (!event_.stated_phase.empty()) {
+    kernel.phase = phase_index(event_.stated_phase);
+    kernel.layer = small(event_.layer == unknown ? -1 : event_.layer);
+  }
   trace_.kernels.push_back(kernel);
   if (trace_.kernels.size() > most_kernels) {
     throw base::Error(fmt::format("more than {} kernels", most_kernels), trace_.path, "profile fewer steps");
@@ -295,8 +314,10 @@ Trace load_trace(const std::string& path, const KernelTable& table, PhaseSource 
   }
   rebase(trace, annotations, launches);
   classify(trace, table);
-  if (source != PhaseSource::kernel_order &&
-      phases_from_annotations(trace, std::move(annotations), std::move(launches))) {
+  if (trace.phases.size() > 1) {
+    trace.phases_from = "kernels";
+  } else if (source != PhaseSource::kernel_order &&
+             phases_from_annotations(trace, std::move(annotations), std::move(launches))) {
     trace.phases_from = "annotations";
   } else if (source != PhaseSource::annotations && phases_from_order(trace, table)) {
     trace.phases_from = "kernel order";

@@ -6,10 +6,17 @@
 #include "sim/record.h"
 #include "sim/result.h"
 
-// A simulated step in the Chrome Trace Event format, for ui.perfetto.dev and chrome://tracing: a process a pipeline
-// rank, a thread a stream, memory as a counter. Times in microseconds.
+// A simulated step in the Chrome Trace Event format, for ui.perfetto.dev and chrome://tracing, and for every tool that
+// reads PyTorch's traces: a process a pipeline rank, a thread a stream, memory and link use as counters. Times in
+// microseconds.
 namespace hourglass::reports {
 
-std::string chrome_trace(const sim::Inputs& inputs, const sim::Result& result, const sim::StepRecord& record);
+struct TraceOptions {
+  bool flows = false;      // an arrow for every message between ranks
+  bool operators = false;  // kernel by kernel, named as a profiler names them; else a run of operators is one event
+};
+
+std::string chrome_trace(const sim::Inputs& inputs, const sim::Result& result, const sim::StepRecord& record,
+                         const TraceOptions& options = {});
 
 }  // namespace hourglass::reports

@@ -155,10 +155,12 @@ std::string step_text(const sim::Inputs& inputs, const sim::Result& result) {
   out += step_lines(result) + memory_line(result) + layers_line(result);
   if (result.network) out += network_lines(*result.network);
   if (!result.not_folded.empty()) {
-    out += fmt::format("  every GPU      {} GPUs simulated one by one ({}); of each rank, the one that computes longest\n",
-                       grouped(static_cast<double>(result.simulated_gpus)), result.not_folded);
+    out +=
+        fmt::format("  every GPU      {} GPUs simulated one by one ({}); of each rank, the one that computes longest\n",
+                    grouped(static_cast<double>(result.simulated_gpus)), result.not_folded);
   }
-  return out + "\n  seconds of a step and GiB at the peak, by pipeline rank\n" + rank_table(result) + causes_text(result);
+  return out + "\n  seconds of a step and GiB at the peak, by pipeline rank\n" + rank_table(result) +
+         causes_text(result);
 }
 
 std::string comparison_text(const planner::Comparison& comparison) {

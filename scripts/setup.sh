@@ -36,6 +36,22 @@ require_packages() {
   installed_now=yes
 }
 
+# The browser tests need Node.js, Debian's chromium and two npm packages. Where these cannot be had, the tests say that
+# they are skipped, and all others run.
+browser_tools() {
+  local tools=()
+  command -v node >/dev/null && command -v npm >/dev/null || tools+=(nodejs npm)
+  [ -x /usr/bin/chromium ] || tools+=(chromium)
+  if [ ${#tools[@]} -gt 0 ] && ! (require_packages "${tools[@]}"); then
+    echo "without them the browser tests are skipped" >&2
+    return 0
+  fi
+  [ -d tests/browser/node_modules/playwright-core ] && [ -d tests/browser/node_modules/ajv ] && return 0
+  echo "installing the npm packages of the browser tests" >&2
+  npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund >/dev/null ||
+    echo "npm could not install them: the browser tests are skipped" >&2
+}
+
 # build PRESET TARGET...: quiet when it works, the compiler's words when it does not.
 build() {
   local preset=$1 log

@@ -97,6 +97,21 @@ CriticalPath Accounts::critical_path() const {
   return path;
 }
 
+std::vector<PathPiece> Accounts::critical_pieces() const {
+  std::vector<PathPiece> pieces;
+  for (std::int64_t at = last_; at >= 0; at = last_input(static_cast<TaskId>(at))) {
+    const auto task = static_cast<TaskId>(at);
+    if (spent(task) == 0) continue;
+    const int rank = rank_of(task);
+    if (!pieces.empty() && pieces.back().rank == rank && pieces.back().start == timeline_.end[task])
+      pieces.back().start = timeline_.start[task];
+    else
+      pieces.push_back({rank, timeline_.start[task], timeline_.end[task]});
+  }
+  std::reverse(pieces.begin(), pieces.end());
+  return pieces;
+}
+
 void Accounts::blame_task(TaskId task, Time span, IdleCauses& causes) const {
   const double seconds = base::seconds(span);
   const ClassTimes& mixture = lowered_.mixtures[lowered_.told[task].mixture];

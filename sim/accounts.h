@@ -2,6 +2,7 @@
 
 #include "schedules/schedule.h"
 #include "sim/lower.h"
+#include "sim/record.h"
 #include "sim/result.h"
 
 // What a timeline means: where each rank's time goes, why it waits, and which tasks the step's length comes from.
@@ -12,6 +13,7 @@ class Accounts {
   Accounts(const schedules::Schedule& schedule, const Lowered& lowered, const Timeline& timeline);
   RankResult of_rank(int rank) const;
   CriticalPath critical_path() const;
+  std::vector<PathPiece> critical_pieces() const;
 
  private:
   struct Interval {

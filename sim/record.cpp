@@ -147,7 +147,7 @@ StepRecord record_step(const Inputs& inputs, const schedules::Schedule& schedule
     }
     recorder.tail(rank, lowered.tails[r]);
   }
-  return {schedule.ranks, recorder.take(), memory_curve(inputs, schedule, layout, lowered, timeline)};
+  return {schedule.ranks, recorder.take(), memory_curve(inputs, schedule, layout, lowered, timeline), {}};
 }
 
 }  // namespace hourglass::sim

@@ -24,10 +24,17 @@ struct Span {
   int micro_batch = -1;  // of the action, the forward's in a pair
 };
 
+// A stretch of the critical path: tasks of one pipeline rank that follow each other.
+struct PathPiece {
+  int rank = 0;
+  base::Time start = 0, end = 0;
+};
+
 struct StepRecord {
   int ranks = 0;
   std::vector<Span> spans;          // by rank, lane and start; without zero lengths
   std::vector<MemoryPoint> memory;  // by rank and time
+  std::vector<PathPiece> critical;  // from the start of the step to its end
 };
 
 StepRecord record_step(const Inputs& inputs, const schedules::Schedule& schedule, const StageLayout& layout,

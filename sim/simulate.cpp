@@ -176,6 +176,7 @@ Result simulate(const Inputs& inputs, StepRecord* record, const SimulateOptions&
     result.ranks.push_back(of_rank);
   }
   result.critical_path = accounts.critical_path();
+  if (record != nullptr) record->critical = accounts.critical_pieces();
   result.layers_per_stage = step.layout.layers;
   summarise(result, inputs);
   return result;

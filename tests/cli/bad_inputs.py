@@ -322,6 +322,21 @@ check("order against the data", ["simulate", "PLAN", "--overlap-order", "ORDER"]
       edit=order(sound[2], *sound[:2], *sound[3:]))
 check("tuning a schedule without pairs", ["simulate", "PLAN", "--tune-overlap", "--set", "plan.schedule=1f1b"], 1,
       "no overlapped pairs")
+# Reports and traces.
+old = str(root / "tests/browser/stored/compare-1.0.0.json")
+check("html of a sweep", ["compare", "--ranks", "4", "--sweep", "micro_batches=8:16:8", "--html", "x.html"], 2, "--html")
+check("html where nothing can be written", ["model", "MODEL", "--html", "x"], 2, "unknown option")
+check("html in no folder", ["compare", "--ranks", "4", "--micro-batches", "8", "--html", "/no/such/folder/x.html"], 1, "/no/such/folder/x.html")
+check("arrows without a trace", ["simulate", "PLAN", "--trace-flows"], 2, "--trace-flows", "--trace FILE")
+check("operators without a trace", ["simulate", "PLAN", "--trace-operators"], 2, "--trace-operators")
+check("nothing to compare with", ["diff", old], 2, "second file")
+check("diff of a file that is not there", ["diff", old, "/no/such/file"], 1, "/no/such/file")
+check("diff of a folder", ["diff", "FOLDER", old], 1, "is a folder")
+check("diff of a trace and a result", ["diff", old, str(root / "tests/cli/data/trace.json")], 1, "one is a trace")
+check("diff of two kinds of result", ["diff", old, old.replace("compare", "plan")], 1, "plan", "compare")
+check("diff of no trace", ["diff", "MODEL", "MODEL"], 1, "traceEvents")
+check("kernels for results", ["diff", old, old, "--kernels", "x"], 2, "--kernels")
+check("unknown format of diff", ["diff", old, old, "--format", "svg"], 2, "csv")
 
 print(f"{count} kinds of bad input, {faults} faults")
 sys.exit(1 if faults else 0)

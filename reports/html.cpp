@@ -1,0 +1,122 @@
+#include "reports/html.h"
+
+#include <fmt/format.h>
+
+#include "reports/json.h"
+#include "reports/page.h"
+#include "reports/search.h"
+#include "reports/table.h"
+#include "reports/timeline.h"
+#include "sim/operator_table.h"
+
+namespace hourglass::reports {
+
+namespace {
+
+using base::Json;
+
+Json page_data(const char* kind, const std::string& title, const std::string& subtitle, Json document) {
+  return {{"kind", kind}, {"title", title}, {"subtitle", subtitle}, {"document", std::move(document)}};
+}
+
+std::string subtitle_of(const sim::Inputs& inputs) {
+  const model::Parallelism& p = inputs.plan.parallel;
+  return fmt::format("{} GPUs of cluster {}, {}: tensor {}, context {}, pipeline {}, data {}, expert {}; profile {}",
+                     grouped(static_cast<double>(inputs.plan.gpus)), inputs.cluster.name, inputs.cluster.gpu, p.tensor,
+                     p.context, p.pipeline, p.data, p.expert, inputs.profile.name);
+}
+
+Json operators_json(const sim::Inputs& inputs, const sim::ExpertNetwork* network) {
+  Json rows = Json::array();
+  for (const sim::OperatorCost& op : sim::operator_table(inputs, network)) {
+    rows.push_back({{"name", op.name},
+                    {"class", op.cls},
+                    {"unit", sim::name_of(op.unit)},
+                    {"part", sim::name_of(op.part)},
+                    {"pass", sim::letter_of(op.pass)},
+                    {"communication", op.communication},
+                    {"flops", op.flops},
+                    {"bytes", op.bytes},
+                    {"message_bytes", op.message_bytes},
+                    {"seconds", op.seconds},
+                    {"overlapped_seconds", op.overlapped_seconds},
+                    {"profile_class", op.profile_class}});
+  }
+  return rows;
+}
+
+Json origins_json(const hardware::Profile& profile) {
+  Json rows = Json::array();
+  for (const hardware::ClassOrigin& each : hardware::origins(profile)) {
+    rows.push_back({{"class", each.name},
+                    {"origin", hardware::name_of(each.provenance.origin)},
+                    {"relative_error", each.provenance.relative_error},
+                    {"source", each.provenance.source}});
+  }
+  return rows;
+}
+
+}  // namespace
+
+std::string step_html(const sim::Inputs& inputs, const sim::Result& result, const sim::StepRecord& record) {
+  const std::string title = fmt::format("One training step of {}", inputs.model.name);
+  Json data = page_data("simulate", title, subtitle_of(inputs), step_json(result, inputs.provenance));
+  data["timeline"] = step_timeline(inputs, record);
+  data["operators"] = operators_json(inputs, result.network ? &*result.network : nullptr);
+  data["origins"] = origins_json(inputs.profile);
+  data["gpu"] = {{"name", inputs.cluster.gpu},
+                 {"bf16_flops", inputs.cluster.bf16_flops},
+                 {"fp8_flops", inputs.cluster.fp8_flops},
+                 {"memory_bandwidth", inputs.cluster.memory_bandwidth}};
+  return html_page(title + " · Hourglass", data);
+}
+
+std::string comparison_html(const planner::Comparison& comparison, const base::Provenance& provenance) {
+  Json data = page_data("compare", "Pipeline schedules side by side", comparison.title,
+                        comparison_json(comparison, provenance));
+  Json timelines = Json::array();
+  for (const planner::ComparedSchedule& each : comparison.schedules)
+    timelines.push_back(schedule_timeline(each.schedule, each.evaluation, comparison.unit));
+  data["timelines"] = std::move(timelines);
+  return html_page("Pipeline schedules · Hourglass", data);
+}
+
+std::string budget_html(const planner::Budget& budget, const sim::Inputs& inputs) {
+  const std::string title = fmt::format("GPU-hour budget of {}", budget.model);
+  Json data = page_data("plan", title, subtitle_of(inputs), budget_json(budget, inputs.provenance));
+  data["origins"] = origins_json(inputs.profile);
+  return html_page(title + " · Hourglass", data);
+}
+
+std::string validation_html(const planner::Validation& validation, const base::Provenance& provenance) {
+  Json data = page_data("validate", "Predictions against what was published and measured",
+                        fmt::format("{} rows in {} classes", validation.rows.size(), validation.classes.size()),
+                        validation_json(validation, provenance));
+  return html_page("Validation · Hourglass", data);
+}
+
+std::string search_html(const sim::Inputs& inputs, const planner::SearchResult& result) {
+  const std::string title = fmt::format("Layouts of {}", inputs.model.name);
+  const std::string subtitle =
+      fmt::format("{} GPUs of cluster {}, {} sequences a step", grouped(static_cast<double>(inputs.plan.gpus)),
+                  inputs.cluster.name, inputs.plan.global_batch);
+  Json data = page_data("search", title, subtitle, search_json(result, inputs.provenance));
+  // The front is a part of what was simulated; the picture shows all of it.
+  Json points = Json::array();
+  for (const planner::SearchPoint& point : result.points) {
+    if (!point.simulated) continue;
+    const planner::SearchChoice& c = point.choice;
+    points.push_back(
+        {{"schedule", c.schedule},
+         {"layout", fmt::format("tp {} pp {} cp {} ep {} micro-batch {}{}{}", c.tensor, c.pipeline, c.context, c.expert,
+                                c.micro_batch, c.chunks > 0 ? fmt::format(" v {}", c.chunks) : "",
+                                c.full_recompute ? ", all recomputed" : "")},
+         {"step_time_s", point.step_time_s},
+         {"peak_memory_bytes", point.peak_memory_bytes},
+         {"refused", point.refused}});
+  }
+  data["points"] = std::move(points);
+  return html_page(title + " · Hourglass", data);
+}
+
+}  // namespace hourglass::reports

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+
+#include "base/provenance.h"
+#include "planner/budget.h"
+#include "planner/comparison.h"
+#include "planner/search.h"
+#include "planner/validate.h"
+#include "sim/plan.h"
+#include "sim/record.h"
+#include "sim/result.h"
+
+// Results as one self-contained HTML file each (page.h). Every page carries the document of --format json, from which
+// all its figures are read, and what the pictures need besides.
+namespace hourglass::reports {
+
+std::string step_html(const sim::Inputs& inputs, const sim::Result& result, const sim::StepRecord& record);
+std::string comparison_html(const planner::Comparison& comparison, const base::Provenance& provenance);
+std::string budget_html(const planner::Budget& budget, const sim::Inputs& inputs);
+std::string validation_html(const planner::Validation& validation, const base::Provenance& provenance);
+std::string search_html(const sim::Inputs& inputs, const planner::SearchResult& result);
+
+}  // namespace hourglass::reports

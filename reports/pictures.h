@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+
+#include "planner/budget.h"
+#include "planner/validate.h"
+#include "sim/record.h"
+#include "sim/result.h"
+
+// Results as self-contained SVG pictures, to put into documents.
+namespace hourglass::reports {
+
+// Every block of every pipeline rank over the time of the step.
+std::string step_svg(const sim::Result& result, const sim::StepRecord& record);
+// GPU-hours of every stage, and the whole run with its range.
+std::string budget_svg(const planner::Budget& budget);
+// Predicted over reported on logarithmic axes, with the band of +-10 %: one dot a row.
+std::string validation_svg(const planner::Validation& validation);
+
+}  // namespace hourglass::reports

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+
+// The main table of a result as CSV, JSON Lines or Markdown, made from the result's own JSON document, so that every
+// format has the same numbers.
+namespace hourglass::reports {
+
+struct Tabular {
+  std::vector<std::string> columns;            // keys; those of objects inside a row are joined by dots
+  std::vector<std::vector<base::Json>> cells;  // [row][column]; null where a row has no such key
+};
+
+// Of a list of objects, or of one object as a single row. Lists inside rows are left out, as are the document's
+// schema_version and provenance.
+Tabular tabular(const base::Json& rows);
+
+std::string to_csv(const Tabular& table);         // RFC 4180, numbers in full precision
+std::string to_json_lines(const Tabular& table);  // an object a line, absent keys left out
+std::string to_markdown(const Tabular& table);    // numbers to six significant digits
+
+// What --format csv, jsonl or markdown prints: `rows` of `document`. Markdown says above the table which command made
+// it, CSV and JSON Lines are the rows alone.
+std::string formatted(const base::Json& document, const base::Json& rows, const std::string& format);
+
+}  // namespace hourglass::reports

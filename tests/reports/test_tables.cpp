@@ -1,0 +1,62 @@
+#include <doctest/doctest.h>
+
+#include "base/error.h"
+#include "reports/diff.h"
+#include "reports/tabular.h"
+
+using namespace hourglass;
+using base::Json;
+
+TEST_CASE("rows of a document become CSV, JSON Lines and Markdown with the same numbers") {
+  const Json rows = {{{"name", "a, \"b\""}, {"time_s", 0.1}, {"memory", {{"peak", 3}}}, {"list", {1, 2}}},
+                     {{"name", "<b>|*x*"}, {"time_s", 1234567.25}, {"fits", true}}};
+  const reports::Tabular table = reports::tabular(rows);
+  CHECK(table.columns == std::vector<std::string>{"name", "time_s", "fits", "memory.peak"});
+  CHECK(reports::to_csv(table) == "name,time_s,fits,memory.peak\n\"a, \"\"b\"\"\",0.1,,3\n<b>|*x*,1234567.25,true,\n");
+  CHECK(reports::to_json_lines(table) ==
+        "{\"name\":\"a, \\\"b\\\"\",\"time_s\":0.1,\"memory.peak\":3}\n"
+        "{\"name\":\"<b>|*x*\",\"time_s\":1234567.25,\"fits\":true}\n");
+  CHECK(reports::to_markdown(table) ==
+        "| name | time\\_s | fits | memory.peak |\n| --- | ---: | ---: | ---: |\n"
+        "| a, \"b\" | 0.1 |  | 3 |\n| &lt;b>\\|\\*x\\* | 1.23457e+06 | yes |  |\n");
+  CHECK(reports::to_csv(reports::tabular(Json{{"schema_version", "1.0.0"}, {"x", 1}})) == "x\n1\n");
+}
+
+TEST_CASE("two traces are compared per phase and layer, and per class") {
+  hardware::TraceSummary a, b;
+  a.wall_us = 100.0;
+  b.wall_us = 50.0;
+  a.phases = {{"attn(F)", 8, 40.0, {10.0, 12.0, 11.0, 30.0}}};
+  b.phases = {{"attn(F)", 2, 9.0, {9.0}}, {"mlp(F)", 1, 5.0, {5.0}}};
+  a.classes = {{"gemm", 4, 30.0}, {"norm", 2, 10.0}};
+  b.classes = {{"gemm", 1, 9.0}};
+  const auto rows = reports::trace_differences(a, b);
+  REQUIRE(rows.size() == 9);
+  CHECK(rows[1].name == "attn(F)");
+  CHECK(rows[1].a == 10.0);
+  CHECK(rows[1].b == 9.0);
+  CHECK(rows[2].name == "mlp(F)");
+  CHECK(rows[2].a == 0.0);
+  CHECK(rows[3].a == 12.0);
+  CHECK(rows[5].a == 75.0);
+  CHECK(rows[7].a == 7.5);
+}
+
+TEST_CASE("two results are compared number by number, items matched by name; other kinds and majors are refused") {
+  const Json a = {{"schema_version", "1.0.0"},
+                  {"schedules", {{{"name", "x"}, {"makespan", 4}}, {{"name", "y"}, {"makespan", 6}}}}};
+  Json b = {{"schema_version", "1.7.0"}, {"schedules", {{{"name", "y"}, {"makespan", 9}}}}, {"costs", {{"F", 1}}}};
+  const auto rows = reports::result_differences(a, "a", b, "b");
+  REQUIRE(rows.size() == 3);
+  CHECK(rows[1].group == "schedules");
+  CHECK(rows[1].name == "y.makespan");
+  CHECK(rows[1].b == 9.0);
+  CHECK(rows[2].name == "costs.F");
+  b["schema_version"] = "2.0.0";
+  CHECK_THROWS_AS(reports::result_differences(a, "a", b, "b"), base::Error);
+  CHECK_THROWS_AS(reports::result_differences(a, "a", Json{{"schema_version", "1.0.0"}, {"front", Json::array()}}, "b"),
+                  base::Error);
+  CHECK_THROWS_AS(reports::result_differences(a, "a", Json{{"x", 1}}, "b"), base::Error);
+  const std::string text = reports::diff_text("a", "b", rows);
+  CHECK(text.find("+50.0 %") != std::string::npos);
+}
