@@ -7,14 +7,11 @@
 
 #include "base/error.h"
 #include "cli/command.h"
-<<<<<<< HEAD
 #include "cli/mpi.h"
 #include "cli/progress.h"
 #include "planner/plan_file.h"
 #include "planner/search_files.h"
-=======
 #include "reports/html.h"
->>>>>>> reports
 #include "reports/search.h"
 #include "schedules/catalogue.h"
 
@@ -26,7 +23,6 @@ namespace {
 
 po::options_description search_options() {
   po::options_description options("options");
-<<<<<<< HEAD
   const auto add = [&](const char* name, const char* value, const char* text) {
     options.add_options()(name, po::value<std::string>()->value_name(value), text);
   };
@@ -46,8 +42,9 @@ po::options_description search_options() {
   add("results", "FILE", "write JSON Lines there; a file that is there is continued");
   options.add_options()("merge", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE..."),
                         "the result of all shards' files, nothing is run");
-  add_format(options, "text (default), json, plan (the best as a plan file), megatron (as flags) or layout");
+  add_result_format(options, {"plan", "megatron", "layout"});
   add_overrides(options);
+  add_html(options);
   return options;
 }
 
@@ -60,27 +57,6 @@ std::vector<std::int64_t> counts(const po::variables_map& values, const char* na
       throw base::UsageError(fmt::format("'{}' is no count", base::printable(part)), std::string("--") + name,
                              "give whole numbers, separated by commas");
     all.push_back(std::stoll(part));
-=======
-  options.add_options()("schedules", po::value<std::string>()->value_name("A,B,C"),
-                        "which to try; 'all' for every one (default: the plan's)")(
-      "memory-headroom", po::value<double>()->value_name("SHARE"),
-      "leave this share of a GPU's memory free (default 0)")("global-batch", po::value<std::int64_t>()->value_name("N"),
-                                                             "sequences a step, in place of the plan's");
-  add_result_format(options);
-  add_overrides(options);
-  add_html(options);
-  po::variables_map values;
-  const Usage usage = {"hourglass search PLAN.json [options]",
-                       "Tries every legal parallel layout of the plan's GPUs, and explains the fastest that fits.",
-                       {"plan"}};
-  if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, result_formats());
-  planner::SearchOptions chosen;
-  if (values.count("schedules") > 0) {
-    const std::string names = values["schedules"].as<std::string>();
-    chosen.schedules = names == "all" ? schedules::names() : split(names, ',');
-    for (const std::string& name : chosen.schedules) schedules::catalogue_entry(name);
->>>>>>> reports
   }
   return all;
 }
@@ -204,7 +180,7 @@ int search(const Invocation& invocation) {
                        "explains the cheapest that fits.",
                        {"plan"}};
   if (!parse(invocation, usage, search_options(), values)) return 0;
-  const std::string format = format_of(values, {"text", "json", "plan", "megatron", "layout"});
+  const std::string format = format_of(values, result_formats({"plan", "megatron", "layout"}));
   const planner::SearchOptions chosen = read_options(values);
   const std::string file = required(values, "plan", "PLAN.json");
   const Processes processes;
@@ -217,7 +193,6 @@ int search(const Invocation& invocation) {
   }
   sim::Inputs inputs = sim::load_inputs(file, overrides(values));
   inputs.provenance.argv = invocation.argv;
-<<<<<<< HEAD
   const std::vector<sim::Inputs> others = on_clusters(inputs, values, overrides(values));
   planner::Search search(planner::space_of(inputs, others, chosen.space), chosen);
   if (chosen.max_days > 0.0 && search.training_tokens() <= 0.0)
@@ -236,22 +211,15 @@ int search(const Invocation& invocation) {
     }
   }
   const planner::SearchResult result = search.conclude(std::move(units));
-  if (format == "text")
-    write_out(reports::search_text(search, result, file, shard));
-  else if (format == "json")
-    write_out(reports::search_json(search, result, inputs.provenance, shard).dump(2) + "\n");
-  else
-    write_out(best_as(format, search, result));
-=======
-  const planner::SearchResult result = planner::search(inputs, chosen);
-  write_html(values, [&] { return reports::search_html(inputs, result); });
+  write_html(values, [&] { return reports::search_html(inputs, search, result, shard); });
   if (format == "text") {
-    write_out(reports::search_text(inputs, result, file));
-    return 0;
+    write_out(reports::search_text(search, result, file, shard));
+  } else if (format == "plan" || format == "megatron" || format == "layout") {
+    write_out(best_as(format, search, result));
+  } else {
+    const base::Json document = reports::search_json(search, result, inputs.provenance, shard);
+    write_result(format, document, document["front"]);
   }
-  const base::Json document = reports::search_json(result, inputs.provenance);
-  write_result(format, document, document["front"]);
->>>>>>> reports
   return 0;
 }
 

@@ -112,8 +112,9 @@ std::string kind_of(const Json& document, const std::string& file) {
       document.is_object() && document.contains("schema_version") && document["schema_version"].is_string();
   const std::string version = stated ? document["schema_version"].get<std::string>() : "";
   if (version.empty()) throw base::Error("has no schema_version", file, "name a trace or a result of --format json");
-  if (!version.starts_with("1."))
-    throw base::Error("is of schema " + base::printable(version), file, "this program reads 1.x");
+  const std::string major = document.contains("front") ? "2." : "1.";
+  if (!version.starts_with(major))
+    throw base::Error("is of schema " + base::printable(version), file, "this program reads " + major + "x");
   constexpr std::pair<const char*, const char*> kinds[] = {
       {"step_time_s", "simulate"}, {"total_gpu_hours", "plan"}, {"schedules", "compare"},     {"rows", "validate"},
       {"front", "search"},         {"parameters", "model"},     {"collective", "collective"}, {"fabric", "topology"}};

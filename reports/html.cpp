@@ -95,27 +95,14 @@ std::string validation_html(const planner::Validation& validation, const base::P
   return html_page("Validation · Hourglass", data);
 }
 
-std::string search_html(const sim::Inputs& inputs, const planner::SearchResult& result) {
-  const std::string title = fmt::format("Layouts of {}", inputs.model.name);
-  const std::string subtitle =
-      fmt::format("{} GPUs of cluster {}, {} sequences a step", grouped(static_cast<double>(inputs.plan.gpus)),
-                  inputs.cluster.name, inputs.plan.global_batch);
-  Json data = page_data("search", title, subtitle, search_json(result, inputs.provenance));
-  // The front is a part of what was simulated; the picture shows all of it.
-  Json points = Json::array();
-  for (const planner::SearchPoint& point : result.points) {
-    if (!point.simulated) continue;
-    const planner::SearchChoice& c = point.choice;
-    points.push_back(
-        {{"schedule", c.schedule},
-         {"layout", fmt::format("tp {} pp {} cp {} ep {} micro-batch {}{}{}", c.tensor, c.pipeline, c.context, c.expert,
-                                c.micro_batch, c.chunks > 0 ? fmt::format(" v {}", c.chunks) : "",
-                                c.full_recompute ? ", all recomputed" : "")},
-         {"step_time_s", point.step_time_s},
-         {"peak_memory_bytes", point.peak_memory_bytes},
-         {"refused", point.refused}});
-  }
-  data["points"] = std::move(points);
+std::string search_html(const sim::Inputs& inputs, const planner::Search& search, const planner::SearchResult& result,
+                        const planner::Shard& shard) {
+  const std::string title = fmt::format("Plans for {}", inputs.model.name);
+  const std::string subtitle = fmt::format("{} legal plans, {} simulated", grouped(static_cast<double>(result.plans)),
+                                           grouped(static_cast<double>(result.simulated)));
+  Json data = page_data("search", title, subtitle, search_json(search, result, inputs.provenance, shard));
+  const sim::Inputs best = search.inputs_of(search.space().choice(result.finalists.front().point.id));
+  data["memory_limit_bytes"] = search.memory_limit_bytes(best);
   return html_page(title + " · Hourglass", data);
 }
 

@@ -6,6 +6,7 @@
 #include "planner/budget.h"
 #include "planner/comparison.h"
 #include "planner/search.h"
+#include "planner/search_files.h"
 #include "planner/validate.h"
 #include "sim/plan.h"
 #include "sim/record.h"
@@ -19,6 +20,7 @@ std::string step_html(const sim::Inputs& inputs, const sim::Result& result, cons
 std::string comparison_html(const planner::Comparison& comparison, const base::Provenance& provenance);
 std::string budget_html(const planner::Budget& budget, const sim::Inputs& inputs);
 std::string validation_html(const planner::Validation& validation, const base::Provenance& provenance);
-std::string search_html(const sim::Inputs& inputs, const planner::SearchResult& result);
+std::string search_html(const sim::Inputs& inputs, const planner::Search& search, const planner::SearchResult& result,
+                        const planner::Shard& shard);
 
 }  // namespace hourglass::reports

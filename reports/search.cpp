@@ -195,7 +195,7 @@ base::Json search_json(const Search& search, const SearchResult& result, const b
     if (w.best) answers.back()["best"] = explanation_json(*w.best);
   }
   const sim::Inputs best = search.inputs_of(search.space().choice(result.finalists.front().point.id));
-  return {{"schema_version", schema_version},
+  return {{"schema_version", "2.0.0"},
           {"provenance", base::provenance_json(provenance)},
           {"search", search.digest()},
           {"shard", {{"index", shard.index}, {"count", shard.count}}},
