@@ -107,6 +107,7 @@ reports::CollectiveReport moe_report(NetworkInputs& inputs, const po::variables_
   shape.sms = options.sms;
   reports::CollectiveReport report;
   report.moe = true;
+  report.sms = normal ? shape.sms : 0;
   report.moe_time = hardware::moe_time(inputs.topology, policy, tokens, shape, which, step,
                                        hardware::moe_parameters(load_profile(inputs, values)));
   report.transfer = report.moe_time.transfer;

@@ -1,3 +1,6 @@
+#include <fmt/format.h>
+
+#include "base/error.h"
 #include "cli/network.h"
 #include "reports/network.h"
 
@@ -5,15 +8,42 @@ namespace hourglass::cli {
 
 namespace po = boost::program_options;
 
+namespace {
+
+int table(const Invocation& invocation, const po::variables_map& values, const std::string& format) {
+  NetworkInputs inputs = read_network(invocation, values, 1);
+  std::vector<reports::FabricRow> rows;
+  for (const auto kind :
+       {hardware::FabricKind::multi_rail, hardware::FabricKind::multi_plane, hardware::FabricKind::three_layer}) {
+    hardware::Cluster cluster = inputs.cluster;
+    cluster.fabric.kind = kind;
+    cluster.gpus = hardware::most_gpus(cluster);
+    if (cluster.gpus < 1 || cluster.gpus > 1 << 20)
+      throw base::Error(fmt::format("the largest {} joins {} GPUs", hardware::fabric_name(kind), cluster.gpus),
+                        "--table", "take switches for 1 to 1048576, e.g. of 64 ports");
+    rows.push_back(
+        {hardware::fabric_name(kind), hardware::summarize(hardware::build_topology(cluster, cluster.gpus), cluster)});
+  }
+  if (format != "text" && format != "json")
+    throw base::UsageError("a table is not drawn", "--format", "take text or json");
+  write_out(format == "json" ? reports::fabrics_json(rows, inputs.provenance).dump(2) + "\n"
+                             : reports::fabrics_text(rows, inputs.cluster.fabric.switch_ports));
+  return 0;
+}
+
+}  // namespace
+
 int topology(const Invocation& invocation) {
   po::options_description options("options");
   add_network_options(options);
+  options.add_options()("table", "the largest fabric of each kind that the cluster's switches make, side by side");
   add_result_format(options, {"dot", "svg"});
   po::variables_map values;
   const Usage usage = {
       "hourglass topology [options]", "The network of a cluster: switches, links, cost and latency; or a drawing.", {}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = format_of(values, result_formats({"dot", "svg"}));
+  if (values.count("table") > 0) return table(invocation, values, format);
   const NetworkInputs inputs = read_network(invocation, values, 0);
   const hardware::TopologySummary summary = hardware::summarize(inputs.topology, inputs.cluster);
   if (format == "dot" || format == "svg") {

@@ -97,10 +97,10 @@ class FlowSystem {
   std::vector<Link> links_;
   std::vector<std::vector<Member>> members_;  // flows that a link limits
   std::vector<Ids> passing_;                  // and others that cross it
-  std::vector<std::vector<Due>> due_;   // heaps, by link, with outdated entries
-  std::vector<double> ends_;            // next end, by link
-  std::vector<double> first_end_;       // the same of each block of links
-  std::vector<bool> stale_;             // blocks
+  std::vector<std::vector<Due>> due_;         // heaps, by link, with outdated entries
+  std::vector<double> ends_;                  // next end, by link
+  std::vector<double> first_end_;             // the same of each block of links
+  std::vector<bool> stale_;                   // blocks
   std::vector<Flow> flows_;
   Ids bottleneck_;  // by flow; -1: none
   Ids path_, fresh_, instant_, changed_;

@@ -2,8 +2,8 @@
 //
 // Each link keeps a clock: bytes one of its members has sent so far. A member that joins at clock c with r bytes to go
 // ends at clock c + r whatever the level does in between, so a change of level touches no flow; a flow is touched only
-// when its bottleneck changes. A link's next end is now + (least finish - clock) / level. The least of all links is found
-// through the least of each block of 64, computed anew only for blocks in which one changed.
+// when its bottleneck changes. A link's next end is now + (least finish - clock) / level. The least of all links is
+// found through the least of each block of 64, computed anew only for blocks in which one changed.
 #include <algorithm>
 #include <functional>
 #include <limits>

@@ -1,10 +1,11 @@
 // A queue by level that need not be exact, in constant time.
 //
 // The bits of a positive double, read as an integer, are in the order of the numbers. A bucket is six bits of a
-// number's exponent and the first ten of its fraction: 2^16 buckets, each 0.1 % wide, from 2^-16 to 2^48, which is where
-// bytes/s are (levels outside come in their order too, but somewhere between the others). In a bucket the last to come is the first to go. Three layers of bits say which buckets, which
-// words of the first layer and which words of the second hold something, so the lowest bucket is three steps away. A
-// binary heap takes twice as long for the whole simulation of flows.
+// number's exponent and the first ten of its fraction: 2^16 buckets, each 0.1 % wide, from 2^-16 to 2^48, which is
+// where bytes/s are (levels outside come in their order too, but somewhere between the others). In a bucket the last to
+// come is the first to go. Three layers of bits say which buckets, which words of the first layer and which words of
+// the second hold something, so the lowest bucket is three steps away. A binary heap takes twice as long for the whole
+// simulation of flows.
 #include "hardware/level_queue.h"
 
 #include <bit>

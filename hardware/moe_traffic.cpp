@@ -18,8 +18,10 @@
 //
 // What the kernels reach of the wires comes from the profile, fitted to DeepEP's published figures for single groups
 // without contention (hardware/network_cost.cpp has the closed form of the same case); none of it depends on the
-// group's size. Not modelled: the notify pass before dispatch (DeepEP's timings leave it out too), and NVLink copies
-// slowed by RDMA polling.
+// group's size. The notify pass before dispatch and combine over several
+// nodes, in which GPUs tell each other how much comes, is a barrier of ceil(log2(nodes)) rounds; it is told apart, as
+// in DeepEP's timings. Two SMs make a channel, one that sends and one that receives. Not modelled: NVLink copies slowed
+// by RDMA polling.
 //
 // DeepEP's logical bandwidth counts what stays local: (token, node) pairs with the own node for internode kernels,
 // received tokens with the own rank's inside one node, selections for low latency; the wires carry less.
@@ -336,6 +338,9 @@ MoeTime moe_time(const Topology& topology, RoutePolicy policy, const MoeTokens& 
   time.rank_nvlink_bytes = time.transfer.tier_bytes[0] / 2.0 / ranks;  // each copy crosses a link out and a link in
   time.rank_nic_bytes = time.transfer.tier_bytes[2] / 2.0 / ranks;
   time.imbalance = imbalance(tokens);
+  if (normal && !alone)
+    time.notify_s = parameters.notify_startup_s +
+                    parameters.notify_round_s * std::ceil(std::log2(static_cast<double>(tokens.nodes)));
   return time;
 }
 

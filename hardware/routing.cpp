@@ -7,6 +7,8 @@
 //       links about 1 - 1/e of the links are used (balls into bins), the fullest carries several.
 //   D-mod-k: (destination / divisor) mod n, where the divisor removes the digits already used below (Zahavi 2010): each
 //       destination has one way down, so an all-to-all among equals never shares a link more than its end does.
+//       Destinations are numbered leaf after leaf, so that the NICs of a leaf take all its cables, and those of one
+//       node, which sit on different leaves, part ways above.
 //   adaptive: depth-first over all usable paths for the smallest fullest link, cut where a prefix is already worse.
 //   This
 //       is the steady state of switches that know their queues, not a model of how they learn it.
@@ -16,6 +18,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/graph/breadth_first_search.hpp>
 #include <boost/graph/compressed_sparse_row_graph.hpp>
 #include <limits>
@@ -47,7 +50,8 @@ struct Router::State {
   std::vector<std::vector<std::int32_t>> out;                   // links to other switches, by switch
   std::map<std::int32_t, std::vector<std::int32_t>> distances;  // by destination leaf: steps from each switch, -1: none
   std::map<std::int32_t, std::vector<Outputs>> usable;          // by destination leaf: outputs of each switch
-  std::vector<double> load;  // seconds each link needs for what was routed (adaptive)
+  std::vector<double> load;          // seconds each link needs for what was routed (adaptive)
+  std::vector<std::int32_t> number;  // of a NIC as a destination, by GPU
   // One destination after the other is the common order of requests.
   std::int32_t last_leaf = -1;
   std::vector<Outputs>* last_usable = nullptr;
@@ -125,11 +129,22 @@ struct Router::State {
       const std::uint64_t pick =
           policy == RoutePolicy::ecmp
               ? mix(key ^ static_cast<std::uint64_t>(at))
-              : static_cast<std::uint64_t>((to / topology.gpus_per_node) /
+              : static_cast<std::uint64_t>(number[static_cast<std::size_t>(to)] /
                                            topology.vertices[static_cast<std::size_t>(at)].divisor);
       path.push_back(choices[pick % choices.size()]);
       at = topology.links[static_cast<std::size_t>(path.back())].to;
     }
+  }
+
+  void number_destinations() {
+    std::vector<std::int32_t> attached(out.size(), 0);
+    std::vector<std::int32_t> place;
+    for (const std::int32_t leaf : topology.leaf_of_nic) place.push_back(attached[local(leaf)]++);
+    const std::int32_t most = *std::max_element(attached.begin(), attached.end());
+    std::vector<std::int32_t> before(out.size(), 0);  // leaves of lower number
+    for (std::size_t i = 1; i < out.size(); ++i) before[i] = before[i - 1] + (attached[i - 1] > 0 ? 1 : 0);
+    for (std::size_t gpu = 0; gpu < place.size(); ++gpu)
+      number.push_back(before[local(topology.leaf_of_nic[gpu])] * most + place[gpu]);
   }
 
   bool works(std::int32_t link) const { return !topology.links[static_cast<std::size_t>(link)].failed; }
@@ -158,15 +173,20 @@ struct Router::State {
     path.push_back(pcie_down(to));
   }
 
-  // The NICs that carry a message between GPUs: the wanted ones, or the first rail that works, spread by node.
+  // The NICs that carry a message between GPUs: the wanted ones, or those of another rail that works. What takes
+  // another rail is spread over all of them by both nodes, so that neither a sender nor a receiver gives it all to one.
   std::pair<std::int32_t, std::int32_t> nics(std::int32_t from, std::int32_t to, Via via) {
     const std::int32_t g = topology.gpus_per_node;
     const std::int32_t here = from / g * g, there = to / g * g;
     if (via == Via::direct && connected(from, to)) return {from, to};
     if (connected(here + to % g, to)) return {here + to % g, to};
-    for (std::int32_t k = 0; k < g; ++k) {
-      const std::int32_t rail = (from + to / g + k) % g;
-      if (connected(here + rail, there + rail)) return {here + rail, there + rail};
+    std::vector<std::int32_t> rails;
+    for (std::int32_t rail = 0; rail < g; ++rail) {
+      if (connected(here + rail, there + rail)) rails.push_back(rail);
+    }
+    if (!rails.empty()) {
+      const std::int32_t rail = rails[static_cast<std::size_t>(from + from / g + to / g) % rails.size()];
+      return {here + rail, there + rail};
     }
     throw base::Error(fmt::format("no way from {} to {}: no rail joins the two nodes", vertex_name(topology, from),
                                   vertex_name(topology, to)),
@@ -175,10 +195,11 @@ struct Router::State {
 };
 
 Router::Router(const Topology& topology, RoutePolicy policy, std::uint64_t seed)
-    : state_(new State{topology, policy, mix(seed), {}, {}, {}, {}, {}}) {
+    : state_(new State{topology, policy, mix(seed), {}, {}, {}, {}, {}, {}}) {
   const std::size_t switches = topology.vertices.size() - static_cast<std::size_t>(topology.first_switch);
   state_->out.resize(switches);
   state_->load.assign(topology.links.size(), 0.0);
+  state_->number_destinations();
   std::vector<std::pair<std::size_t, std::size_t>> edges;
   for (std::size_t l = 6 * static_cast<std::size_t>(topology.gpus); l < topology.links.size(); ++l) {
     const Link& link = topology.links[l];

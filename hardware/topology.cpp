@@ -26,6 +26,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/error.h"
 
@@ -119,17 +120,17 @@ struct Builder {
     }
   }
 
-  [[noreturn]] void too_large(std::int64_t most) const {
+  [[noreturn]] void too_large() const {
     throw base::Error(fmt::format("{} GPUs do not fit: {} with {}-port switches at {}:1 joins at most {}",
                                   topology.gpus, fabric_name(cluster.fabric.kind), cluster.fabric.switch_ports,
-                                  cluster.fabric.oversubscription, most),
+                                  cluster.fabric.oversubscription, most_gpus(cluster)),
                       "fabric", "take larger switches, more layers (three_layer), or fewer GPUs");
   }
 
-  void two_layers(std::int32_t plane, const std::vector<std::int32_t>& leaves, std::int64_t most) {
+  void two_layers(std::int32_t plane, const std::vector<std::int32_t>& leaves) {
     if (leaves.size() == 1) return;
     const std::int64_t spines = uppers_needed(static_cast<std::int64_t>(leaves.size()), up);
-    if (spines == 0) too_large(most);
+    if (spines == 0) too_large();
     std::vector<std::int32_t> uppers;
     for (std::int64_t s = 0; s < spines; ++s) uppers.push_back(add(VertexKind::spine, plane, -1, s, spines));
     join(leaves, uppers, up);
@@ -139,14 +140,14 @@ struct Builder {
     for (std::int32_t rail = 0; rail < topology.gpus_per_node; ++rail) {
       std::vector<std::int32_t> leaves;
       rail_leaves(rail, -1, 0, topology.nodes, leaves);
-      two_layers(rail, leaves, down * cluster.fabric.switch_ports * topology.gpus_per_node);
+      two_layers(rail, leaves);
     }
   }
 
   void multi_rail() {
     std::vector<std::int32_t> leaves;
     for (std::int32_t rail = 0; rail < topology.gpus_per_node; ++rail) rail_leaves(rail, -1, 0, topology.nodes, leaves);
-    two_layers(-1, leaves, down * cluster.fabric.switch_ports);
+    two_layers(-1, leaves);
   }
 
   void three_layers() {
@@ -157,7 +158,7 @@ struct Builder {
                         "fabric", "take switches of more ports, or multi_plane");
     const std::int64_t pod_nodes = leaves_a_rail * down;
     const std::int64_t pods = (topology.nodes + pod_nodes - 1) / pod_nodes;
-    if (pods > ports) too_large(pod_nodes * ports * topology.gpus_per_node);
+    if (pods > ports) too_large();
     const std::int64_t cores = pods > 1 ? uppers_needed(pods, half) : 0;
     std::vector<std::vector<std::int32_t>> group(static_cast<std::size_t>(up));  // spine j of every pod
     for (std::int32_t pod = 0; pod < pods; ++pod) {
@@ -194,7 +195,28 @@ void check(const Cluster& cluster, std::int64_t gpus) {
   positive(cluster.fabric.pcie_bandwidth, "the bandwidth of PCIe");
 }
 
+// Down and up.
+std::pair<std::int64_t, std::int64_t> leaf_ports(const Fabric& fabric) {
+  const auto up = static_cast<std::int64_t>(static_cast<double>(fabric.switch_ports) / (1.0 + fabric.oversubscription));
+  return {
+      std::min(fabric.switch_ports - up, static_cast<std::int64_t>(static_cast<double>(up) * fabric.oversubscription)),
+      up};
+}
+
 }  // namespace
+
+std::int64_t most_gpus(const Cluster& cluster) {
+  const std::int64_t ports = cluster.fabric.switch_ports, down = leaf_ports(cluster.fabric).first;
+  switch (cluster.fabric.kind) {
+    case FabricKind::multi_plane:
+      return down * ports * cluster.gpus_per_node;
+    case FabricKind::multi_rail:
+      return down * ports;
+    case FabricKind::three_layer:
+      return ports / 2 / cluster.gpus_per_node * cluster.gpus_per_node * down * ports;
+  }
+  return 0;
+}
 
 Topology build_topology(const Cluster& cluster, std::int64_t gpus) {
   check(cluster, gpus);
@@ -205,9 +227,7 @@ Topology build_topology(const Cluster& cluster, std::int64_t gpus) {
   topology.gpus = topology.nodes * topology.gpus_per_node;
   Builder builder{cluster, topology};
   const Fabric& fabric = cluster.fabric;
-  builder.up = static_cast<std::int64_t>(static_cast<double>(fabric.switch_ports) / (1.0 + fabric.oversubscription));
-  builder.down = std::min(fabric.switch_ports - builder.up,
-                          static_cast<std::int64_t>(static_cast<double>(builder.up) * fabric.oversubscription));
+  std::tie(builder.down, builder.up) = leaf_ports(fabric);
   if (builder.up < 1 || builder.down < 1) {
     throw base::Error(fmt::format("a switch of {} ports leaves none up at {}:1: nothing can be routed",
                                   fabric.switch_ports, fabric.oversubscription),

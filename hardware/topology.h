@@ -52,6 +52,9 @@ constexpr std::int32_t nic_down(std::int32_t gpu) { return 6 * gpu + 5; }
 // bandwidth is not positive, or if the fabric cannot be built from its switches.
 Topology build_topology(const Cluster& cluster, std::int64_t gpus);
 
+// The most GPUs that the fabric's kind joins with its switches; 0 if none.
+std::int64_t most_gpus(const Cluster& cluster);
+
 // Takes out what `name` names: a vertex ("plane3.leaf0", "node7.nic2", "spine4"), everything of a plane, rail, pod or
 // node
 // ("plane3"), or one cable ("plane0.leaf0-plane0.spine1#2", both directions). Throws Error if there is no such thing.

@@ -64,6 +64,31 @@ base::Json topology_json(const hardware::Topology& topology, const hardware::Top
   return out;
 }
 
+std::string fabrics_text(const std::vector<FabricRow>& rows, std::int64_t switch_ports) {
+  std::string text = fmt::format("largest fabrics of {}-port switches\n\n", switch_ports);
+  text += fmt::format("  {:<12} {:>9} {:>9} {:>9} {:>9} {:>15}\n", "fabric", "endpoints", "switches", "links", "M$",
+                      "k$ an endpoint");
+  for (const FabricRow& row : rows) {
+    const hardware::TopologySummary& s = row.summary;
+    text += fmt::format("  {:<12} {:>9} {:>9} {:>9} {:>9.1f} {:>15.2f}\n", row.fabric, s.endpoints, s.switches(),
+                        s.links, s.cost_usd / base::mega, s.cost_usd / base::kilo / static_cast<double>(s.endpoints));
+  }
+  return text;
+}
+
+base::Json fabrics_json(const std::vector<FabricRow>& rows, const base::Provenance& provenance) {
+  base::Json out = heading(provenance);
+  out["fabrics"] = base::Json::array();
+  for (const FabricRow& row : rows) {
+    out["fabrics"].push_back({{"fabric", row.fabric},
+                              {"endpoints", row.summary.endpoints},
+                              {"switches", row.summary.switches()},
+                              {"links", row.summary.links},
+                              {"cost_usd", row.summary.cost_usd}});
+  }
+  return out;
+}
+
 std::string collective_text(const hardware::Topology& topology, const CollectiveReport& report) {
   const hardware::Transfer& transfer = report.transfer;
   std::string text = fmt::format("{} ({}, {} routing), {} GPUs, {:.0f} bytes{}\n\n", report.name, report.algorithm,
@@ -75,6 +100,10 @@ std::string collective_text(const hardware::Topology& topology, const Collective
     text += fmt::format("  on the wires        {:>12.2f} MB NVLink, {:.2f} MB NIC a GPU\n",
                         report.moe_time.rank_nvlink_bytes / base::mega, report.moe_time.rank_nic_bytes / base::mega);
     text += fmt::format("  imbalance           {:>12.3f}   fullest rank over the mean\n", report.moe_time.imbalance);
+    if (report.sms > 0) text += fmt::format("  SMs                 {:>12}   {} channels\n", report.sms, report.sms / 2);
+    if (report.moe_time.notify_s > 0.0)
+      text += fmt::format("  notify              {:>12.1f} us   before it, not in the time\n",
+                          report.moe_time.notify_s / base::micro);
   } else {
     text += fmt::format("  algorithm bandwidth {:>12.1f} GB/s\n", report.algorithm_bandwidth / base::giga);
     text += fmt::format("  bus bandwidth       {:>12.1f} GB/s\n", report.bus_bandwidth / base::giga);
@@ -104,6 +133,8 @@ base::Json collective_json(const hardware::Topology& topology, const CollectiveR
     out["nvlink_bytes_a_gpu"] = report.moe_time.rank_nvlink_bytes;
     out["nic_bytes_a_gpu"] = report.moe_time.rank_nic_bytes;
     out["imbalance"] = report.moe_time.imbalance;
+    out["sms"] = report.sms;
+    out["notify_s"] = report.moe_time.notify_s;
   } else {
     out["algorithm_bandwidth_GBps"] = report.algorithm_bandwidth / base::giga;
     out["bus_bandwidth_GBps"] = report.bus_bandwidth / base::giga;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "base/provenance.h"
@@ -18,12 +19,20 @@ struct CollectiveReport {
   double algorithm_bandwidth = 0.0, bus_bandwidth = 0.0;
   bool moe = false;
   hardware::MoeTime moe_time;  // where `moe`
+  std::int64_t sms = 0;        // that the kernels hold; 0: none, the NICs do the work
 };
 
 std::string topology_text(const hardware::Topology& topology, const hardware::TopologySummary& summary,
                           const std::string& cluster);
 base::Json topology_json(const hardware::Topology& topology, const hardware::TopologySummary& summary,
                          const std::string& cluster, const base::Provenance& provenance);
+// Fabrics side by side.
+struct FabricRow {
+  std::string fabric;
+  hardware::TopologySummary summary;
+};
+std::string fabrics_text(const std::vector<FabricRow>& rows, std::int64_t switch_ports);
+base::Json fabrics_json(const std::vector<FabricRow>& rows, const base::Provenance& provenance);
 std::string collective_text(const hardware::Topology& topology, const CollectiveReport& report);
 base::Json collective_json(const hardware::Topology& topology, const CollectiveReport& report,
                            const base::Provenance& provenance);

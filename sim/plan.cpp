@@ -58,6 +58,10 @@ PlanNetwork read_network(Fields fields) {
     network.routing = hardware::route_policy(fields.choice("routing", hardware::route_policy_names()));
   if (fields.has("failed")) network.failed = fields.texts("failed");
   network.expert_skew = fields.number_or("expert_skew", 0.0, 0.0, 5.0);
+  if (fields.has("expert_loads")) {
+    network.expert_loads = fields.numbers("expert_loads", 0.0, 1e15);
+    if (network.expert_skew > 0.0) fields.fail("expert_skew", "stands beside expert_loads", "give one of them");
+  }
   network.seed = fields.integer_or("seed", 1, 0, 1'000'000'000);
   fields.finish();
   return network;

@@ -40,8 +40,9 @@ struct TrainingStage {
 // How the all-to-all meets the wires. Without it, groups are balanced and do not disturb each other.
 struct PlanNetwork {
   hardware::RoutePolicy routing = hardware::RoutePolicy::destination_modulo;
-  std::vector<std::string> failed;  // "plane3", "node7.nic2", ... (hardware/topology.h)
-  double expert_skew = 0.0;         // sigma of log-normal expert loads
+  std::vector<std::string> failed;   // "plane3", "node7.nic2", ... (hardware/topology.h)
+  double expert_skew = 0.0;          // sigma of log-normal expert loads
+  std::vector<double> expert_loads;  // measured ones instead, relative, one an expert
   std::int64_t seed = 1;
 };
 

@@ -146,6 +146,15 @@ check("a group larger than the cluster", ["collective", "moe-dispatch", "--ranks
 check("ranks that do not divide the experts", ["collective", "moe-dispatch", "--ranks", "48", "--cluster", "CLUSTER"], 1, "experts")
 check("a bandwidth of nothing", ["collective", "all-reduce", "--bytes", "1e9", "--cluster", "CLUSTER", "--set", "cluster.nic_GBps=0"], 1, "nic_GBps")
 check("a part of the network that is not there", ["topology", "--cluster", "CLUSTER", "--fail", "plane99"], 1, "plane99")
+check("a routing that names a missing expert", ["collective", "moe-dispatch", "--ranks", "2", "--cluster", "CLUSTER", "--loads", "PLAN"], 1,
+      "rank 1", "expert 4", edit=text("PLAN", '{"experts": 4, "tokens": [[[0, 1]], [[0, 4]]]}'))
+check("a routing of other ranks", ["collective", "moe-dispatch", "--ranks", "4", "--cluster", "CLUSTER", "--loads", "PLAN"], 1, "2 ranks",
+      edit=text("PLAN", '{"experts": 4, "tokens": [[[0, 1]], [[0, 3]]]}'))
+check("a network with no way left", ["collective", "all-to-all", "--bytes", "1e9", "--ranks", "16", "--cluster", "CLUSTER"]
+      + [word for plane in range(8) for word in ("--fail", f"plane{plane}")], 1, "no way", "plane or rail")
+check("loads of too few experts", ["simulate", "PLAN", "--set", 'plan.network={"expert_loads":[1,2]}'], 1, "256 experts")
+check("loads and skew together", ["simulate", "PLAN", "--set", 'plan.network={"expert_loads":[1,2],"expert_skew":0.1}'], 1, "expert_skew")
+check("a table as a drawing", ["topology", "--cluster", "CLUSTER", "--table", "--format", "dot"], 2, "--format")
 check("a fabric too small", ["topology", "--cluster", "CLUSTER", "--set", "cluster.fabric.switch_ports=8"], 1, "switches")
 check("a network that is not known", ["simulate", "PLAN", "--set", 'plan.network={"routing":"random"}'], 1, "ecmp")
 check("a trace that cannot be written", ["simulate", "PLAN", "--trace", "/nowhere/t.json.gz"], 1, "/nowhere/t.json.gz")

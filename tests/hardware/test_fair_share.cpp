@@ -179,7 +179,8 @@ TEST_CASE("after every event of the incremental system all flows have a bottlene
   }
 }
 
-TEST_CASE("all-to-alls through shared middle links, long paths, ties and late starts: the fast way equals the slow one") {
+TEST_CASE(
+    "all-to-alls through shared middle links, long paths, ties and late starts: the fast way equals the slow one") {
   // Three or six links a path: what keeps long paths apart from short ones; sizes from few values tie.
   base::Random random(23);
   for (int i = 0; i < 24; ++i) {

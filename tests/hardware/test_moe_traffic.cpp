@@ -71,6 +71,16 @@ TEST_CASE("DeepEP's published figures come out of the flows within 7 percent, at
   }
 }
 
+// NVIDIA aiconfigurator, DeepEP in SGLang 0.5.0 on H100: notify of 8 nodes and at most 64 tokens, which the two
+// parameters did not see (2 and 4 nodes did): median 79 us for dispatch (98 for combine,
+// which waits more).
+TEST_CASE("notify grows with the rounds of a barrier over the nodes, and is not there inside one") {
+  CHECK(time_of(MoeKernel::normal, MoeStep::dispatch, 8).notify_s == 0.0);
+  CHECK(time_of(MoeKernel::normal, MoeStep::dispatch, 16).notify_s == doctest::Approx(33e-6));
+  CHECK(time_of(MoeKernel::normal, MoeStep::dispatch, 64).notify_s == doctest::Approx(79e-6).epsilon(0.1));
+  CHECK(time_of(MoeKernel::low_latency, MoeStep::dispatch, 64).notify_s == 0.0);
+}
+
 TEST_CASE("one balanced group alone takes what the closed form says") {
   const Cluster cluster = h800(FabricKind::multi_rail);
   for (const std::int64_t ranks : {8, 16, 32, 64}) {
@@ -125,7 +135,7 @@ TEST_CASE("balanced traffic takes the same time on planes and on rails; a failed
   };
   const double planes = seconds(FabricKind::multi_plane, nullptr);
   CHECK(seconds(FabricKind::multi_rail, nullptr) == doctest::Approx(planes).epsilon(2e-3));
-  CHECK(seconds(FabricKind::multi_plane, "plane2") > 1.3 * planes);
+  CHECK(seconds(FabricKind::multi_plane, "plane2") > 8.0 / 7.0 * planes);
 }
 
 TEST_CASE("flows of a collective agree with the closed form, in time and in bytes on the wires") {
@@ -163,5 +173,13 @@ TEST_CASE("switches, links and cost of the published topologies") {
     CHECK(summary.switches() == row.switches);
     CHECK(summary.links == row.links);
     CHECK(summary.cost_usd / 1e6 == doctest::Approx(row.million_usd).epsilon(0.01));
+    CHECK(most_gpus(cluster) == row.endpoints);
   }
+  // The table's Slim Fly and dragonfly: switches and links as published, our unit costs, which were not fitted to them.
+  const Fabric fabric = h800(FabricKind::multi_plane).fabric;
+  const auto million = [&](double switches, double links, double endpoints) {
+    return (switches * fabric.switch_usd + links * fabric.link_usd + endpoints * fabric.endpoint_usd) / 1e6;
+  };
+  CHECK(million(1568, 32928, 32928) == doctest::Approx(146).epsilon(0.01));
+  CHECK(million(16352, 384272, 261632) == doctest::Approx(1522).epsilon(0.01));
 }
