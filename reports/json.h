@@ -13,7 +13,7 @@
 // new major version, and only added with a new minor one.
 namespace hourglass::reports {
 
-inline constexpr const char* schema_version = "1.0.0";
+inline constexpr const char* schema_version = "1.1.0";
 
 base::Json budget_json(const planner::Budget& budget, const base::Provenance& provenance);
 base::Json tuning_json(const sim::OverlapTuning& tuning);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/units.h"
+#include "reports/json.h"
 
 namespace hourglass::reports {
 
@@ -16,7 +17,7 @@ std::string bottleneck_name(const hardware::Topology& topology, const hardware::
 }
 
 base::Json heading(const base::Provenance& provenance) {
-  return {{"schema_version", "1.0.0"}, {"provenance", base::provenance_json(provenance)}};
+  return {{"schema_version", schema_version}, {"provenance", base::provenance_json(provenance)}};
 }
 
 }  // namespace
