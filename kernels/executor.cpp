@@ -100,14 +100,14 @@ class Executor<T>::Rank {
 
   void run_forward(const Action& action, const Work& work, Tensor<T> x, Tensor<T>& y) {
     Copy& copy = copy_of(work);
-    auto [entry, is_new] = copy.under_way.try_emplace(work.micro_batch);
-    if (!is_new) fail(action, "its forward has run before");
+    if (copy.under_way.count(work.micro_batch) > 0) fail(action, "its forward has run before");
+    std::unique_ptr<typename Copy::Saved>& saved = copy.under_way[work.micro_batch].saved;
     if (copy.spare.empty()) copy.spare.push_back(std::make_unique<typename Copy::Saved>());
-    entry->second.saved = std::move(copy.spare.back());
+    saved = std::move(copy.spare.back());
     copy.spare.pop_back();
     peak_saved = std::max(peak_saved, ++saved_);
     timed(Half::forward, work, [&] {
-      const double loss = copy.stage->forward(copy.weights, micro_batch(work), std::move(x), *entry->second.saved, y);
+      const double loss = copy.stage->forward(copy.weights, micro_batch(work), std::move(x), *saved, y);
       if (copy.stage->is_last()) losses_[position(work.micro_batch)] = loss;
     });
   }
