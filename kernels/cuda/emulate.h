@@ -163,15 +163,16 @@ class EmulatedBlock {
     }
   }
 
+  void prepare(ucontext_t& context, unsigned char* memory) {
+    getcontext(&context);
+    context.uc_stack.ss_sp = memory;
+    context.uc_stack.ss_size = stack_bytes;
+    context.uc_link = &scheduler_;
+    makecontext(&context, &EmulatedBlock::start, 0);
+  }
+
   void schedule(bool reverse) {
-    for (std::size_t i = 0; i < fibers_.size(); ++i) {
-      ucontext_t& context = fibers_[i].context;
-      getcontext(&context);
-      context.uc_stack.ss_sp = stack(i);
-      context.uc_stack.ss_size = stack_bytes;
-      context.uc_link = &scheduler_;
-      makecontext(&context, &EmulatedBlock::start, 0);
-    }
+    for (std::size_t i = 0; i < fibers_.size(); ++i) prepare(fibers_[i].context, stack(i));
     step_ = reverse ? -1 : 1;
     thread = reverse ? threads() - 1 : 0;
     swapcontext(&scheduler_, &fiber().context);
