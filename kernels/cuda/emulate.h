@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <vector>
 
@@ -110,7 +111,6 @@ class EmulatedBlock {
   };
   struct Fiber {
     ucontext_t context;
-    std::vector<unsigned char> stack;
     std::vector<Copy> copies;
     int commits = 0, turn = 0;
     bool ended = false;
@@ -129,6 +129,13 @@ class EmulatedBlock {
 
   Fiber& fiber() { return fibers_[static_cast<std::size_t>(thread)]; }
   Warp& warp() { return warps_[static_cast<std::size_t>(thread / 32)]; }
+
+  // One block after the other uses the same stacks.
+  static unsigned char* stack(std::size_t i) {
+    static std::vector<std::unique_ptr<unsigned char[]>> stacks;
+    while (stacks.size() <= i) stacks.emplace_back(new unsigned char[stack_bytes]);
+    return stacks[i].get();
+  }
 
   static void start() {
     EmulatedBlock& self = *current();
@@ -156,15 +163,16 @@ class EmulatedBlock {
     }
   }
 
+  void prepare(ucontext_t& context, unsigned char* memory) {
+    getcontext(&context);
+    context.uc_stack.ss_sp = memory;
+    context.uc_stack.ss_size = stack_bytes;
+    context.uc_link = &scheduler_;
+    makecontext(&context, &EmulatedBlock::start, 0);
+  }
+
   void schedule(bool reverse) {
-    for (Fiber& each : fibers_) {
-      each.stack.resize(stack_bytes);
-      getcontext(&each.context);
-      each.context.uc_stack.ss_sp = each.stack.data();
-      each.context.uc_stack.ss_size = stack_bytes;
-      each.context.uc_link = &scheduler_;
-      makecontext(&each.context, &EmulatedBlock::start, 0);
-    }
+    for (std::size_t i = 0; i < fibers_.size(); ++i) prepare(fibers_[i].context, stack(i));
     step_ = reverse ? -1 : 1;
     thread = reverse ? threads() - 1 : 0;
     swapcontext(&scheduler_, &fiber().context);

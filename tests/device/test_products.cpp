@@ -43,15 +43,15 @@ TEST_CASE("products: single entries in double precision, of BF16 stored either w
 }
 
 TEST_CASE("normal numbers have mean 0 and deviation 1; poison is counted") {
-  const Index count = 20000;
+  const Index count = 5000;
   DeviceArray<float> x(count);
   CHECK(count_nan(nullptr, x.get(), count) == count);
   fill_normal(nullptr, x.get(), count, 1.0f, 3);
   CHECK(count_nan(nullptr, x.get(), count) == 0);
   double sum = 0.0, squares = 0.0;
   for (const float v : x.values()) sum += v, squares += static_cast<double>(v) * v;
-  CHECK(std::abs(sum / count) < 0.03);
-  CHECK(std::abs(squares / count - 1.0) < 0.03);
+  CHECK(std::abs(sum / count) < 0.06);
+  CHECK(std::abs(squares / count - 1.0) < 0.06);
 }
 
 TEST_CASE("rows are gathered and added by lists") {
