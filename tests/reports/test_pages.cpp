@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "hardware/kineto.h"
 #include "reports/assets.h"
 #include "reports/chrome_trace.h"
 #include "reports/kernel_names.h"
