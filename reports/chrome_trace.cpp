@@ -136,7 +136,7 @@ class TraceWriter {
         kernel(span, kernel_name(*slice.op), at, slice.work, phase);
         at += slice.work;
       }
-      if (slices.empty()) kernel(span, kernel_name(span.cls, span.name), span.start, span.end - span.start, phase);
+      if (slices.empty()) kernel(span, kernel_name(span.cls), span.start, span.end - span.start, phase);
     }
     if (const sim::OperatorCost* op = communication ? runs_.first(span.name, true) : nullptr) link_use(span, *op);
   }

@@ -47,7 +47,7 @@ std::string kernel_name(const sim::OperatorCost& op) {
   return kernel + "<" + op.name + ">";
 }
 
-std::string kernel_name(const std::string& span_class, const std::string& span_name) {
+std::string kernel_name(const std::string& span_class) {
   if (span_class == "peer_wait") return "deep_ep::internode::notify<wait>";
   if (span_class == "send") return "ncclDevKernel_SendRecv";
   if (span_class == "gradients") return "ncclDevKernel_ReduceScatter";

@@ -12,7 +12,7 @@ namespace hourglass::reports {
 std::string kernel_name(const sim::OperatorCost& op);
 // Of spans that are no whole run of operators: an all-to-all that took longer than its price, "peer_wait", "gradients",
 // "parameters", "optimizer", "send".
-std::string kernel_name(const std::string& span_class, const std::string& span_name);
+std::string kernel_name(const std::string& span_class);
 
 // PyTorch traces of DeepSeek's code annotate "attn(F)", "mlp(B)", "dispatch(F)": ours for a span, "" for none.
 std::string phase_name(const std::string& span_name);
