@@ -26,12 +26,18 @@ constexpr const char* lane_names[] = {"schedule", "compute", "communication", "p
 constexpr std::int64_t most_occurrences = 1'000'000;  // of a phase on one rank
 double microseconds(base::Time time) { return base::seconds(time) * 1e6; }
 
+// What a step's operators cost; a schedule that was executed has none.
+std::vector<sim::OperatorCost> priced(const sim::Inputs& inputs, const sim::Result& result) {
+  if (inputs.model.layers.empty()) return {};
+  return sim::operator_table(inputs, result.network ? &*result.network : nullptr);
+}
+
 class TraceWriter {
  public:
   TraceWriter(const sim::Inputs& inputs, const sim::Result& result, const sim::StepRecord& record, bool operators)
       : record_(record),
         operators_(operators),
-        runs_(sim::operator_table(inputs, result.network ? &*result.network : nullptr)) {
+        runs_(priced(inputs, result)) {
     base::Json other = base::provenance_json(inputs.provenance);
     other["schedule"] = result.schedule;
     other["step_time_s"] = result.step_time_s;

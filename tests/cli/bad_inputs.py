@@ -319,7 +319,7 @@ check("folding GPUs that differ", ["simulate", "PLAN", "--fold", "on"], 1, "GPU 
       edit=change("PLAN", variation={"slow_gpus": [{"gpu": 3, "factor": 2}]}))
 check("unknown folding", ["simulate", "PLAN", "--fold", "maybe"], 2, "'maybe'")
 check("more GPUs than memory", ["simulate", "PLAN", "--fold", "off", "--set", "plan.gpus=1000000", "--set",
-                                "plan.pipeline_parallel=64", "--set", "plan.expert_parallel=1", "--set",
+                                "plan.pipeline_parallel=32", "--set", "plan.expert_parallel=1", "--set",
                                 "cluster.gpus=1000000", "--set", "plan.global_batch=2000000", "--set",
                                 "plan.schedule=1f1b"], 1, "GiB of memory")
 check("order that does not exist", ["simulate", "PLAN", "--overlap-order", "ORDER"], 1, "order.json")

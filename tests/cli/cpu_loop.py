@@ -8,12 +8,12 @@ chain exceeds. How near they are on a quiet machine is in docs/cpu_loop.md.
 """
 import json
 import pathlib
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+
+from interrupt import interrupt
 
 program = sys.argv[1]
 root = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -100,8 +100,7 @@ expect(error < 2.0, "the layers are off by more than a factor of three")
 # An interrupt leaves no file behind, whole or half.
 process = subprocess.Popen([program, "bench", "--suite", "deepseek-v3", "--seconds", "5", "-o", "interrupted.json"], cwd=folder,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-time.sleep(1.0)
-process.send_signal(signal.SIGINT)
+interrupt(process)
 out, err = process.communicate(timeout=120)
 expect(process.returncode == 1, f"interrupted: exit code {process.returncode}")
 expect(out == "" and len(err.splitlines()) == 1 and "interrupted" in err, f"interrupted: {err!r}")
