@@ -87,6 +87,6 @@ TEST_CASE("the trace is JSON that names every rank and stream; names from files 
     // A run of operators is written one by one; together they take as long. Durations are rounded to nanoseconds.
     for (const auto& [lane, left] : seconds) CHECK(std::abs(left) < 1e-4);
     CHECK(counters > s.record.memory.size());
-    CHECK(names == 16 * (2 + sim::lanes));
+    CHECK(names == 16 * (2 + sim::lane_count));
   }
 }

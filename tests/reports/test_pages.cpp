@@ -121,6 +121,6 @@ TEST_CASE("a trace is JSON that names ranks and streams, and has an arrow a mess
   CHECK(phases["s"] == phases["f"]);
   // 16 ranks pass each micro-batch on 15 times forward and 15 times backward.
   CHECK(phases["s"] == 30 * inputs.plan.micro_batches());
-  CHECK(phases["M"] == 16 * (2 + sim::lanes));
+  CHECK(phases["M"] == 16 * (2 + sim::lane_count));
   CHECK(phases["C"] > 0);
 }
