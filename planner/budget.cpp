@@ -22,6 +22,7 @@
 
 #include "base/error.h"
 #include "model/counts.h"
+#include "sim/fast_step.h"
 #include "sim/simulate.h"
 
 namespace hourglass::planner {
@@ -42,19 +43,28 @@ class Simulator {
   Simulator(const sim::Inputs& inputs, const Progress& progress, std::size_t total)
       : inputs_(inputs), progress_(progress), total_(total) {}
 
-  // `layers`: the split over stages, empty to balance.
-  sim::Result step(const sim::TrainingStage& stage, std::int64_t batch, const hardware::Profile& profile, bool small,
-                   const std::vector<std::int64_t>& layers = {}) {
+  sim::Result step(const sim::TrainingStage& stage, std::int64_t batch, const hardware::Profile& profile, bool small) {
     if (progress_) progress_(done_, total_);
     ++done_;
     sim::Inputs inputs = inputs_;
     inputs.profile = profile;
     inputs.plan = sim::plan_for_stage(inputs_.plan, stage, batch);
     if (small) inputs.plan.schedule = inputs.plan.small_batch_schedule;
-    if (!layers.empty()) inputs.plan.layers_per_stage = layers;
     sim::complete_parallelism(inputs.plan, inputs.model, inputs.cluster,
                               fmt::format("{} stage '{}'", inputs.plan.name, stage.name));
     return sim::simulate(inputs);
+  }
+
+  // Seconds of a step whose layers are split already, without contention on the NICs.
+  double plain_step(const sim::TrainingStage& stage, const hardware::Profile& profile,
+                    const std::vector<std::int64_t>& layers) const {
+    sim::Inputs inputs = inputs_;
+    inputs.profile = profile;
+    inputs.plan = sim::plan_for_stage(inputs_.plan, stage, stage.global_batch);
+    inputs.plan.layers_per_stage = layers;
+    inputs.plan.contention = false;
+    sim::complete_parallelism(inputs.plan, inputs.model, inputs.cluster, inputs.plan.name);
+    return base::seconds(sim::fast_step(inputs).step);
   }
 
   // Falls back to the small-batch schedule where the plan's own has too few micro-batches.
@@ -160,16 +170,20 @@ StageBudget stage_budget(const sim::Inputs& inputs, const sim::TrainingStage& st
   return budget;
 }
 
-// Hours of all simulated stages under another profile, scaled by the ratio of full steps: ramps follow their stage.
+// Hours of all simulated stages under another profile, scaled by the ratio of steps without contention: ramps follow
+// their stage. `plain`: such steps under the plan's own profile, filled at the first call.
 double hours_under(const sim::Inputs& inputs, const Budget& budget, const hardware::Profile& profile,
-                   Simulator& simulator) {
+                   const Simulator& simulator, std::vector<double>& plain) {
+  const auto step = [&](std::size_t i, const hardware::Profile& under) {
+    return simulator.plain_step(inputs.plan.stages[i], under, budget.stages[i].step->layers_per_stage);
+  };
+  if (plain.empty()) {
+    for (std::size_t i = 0; i < budget.stages.size(); ++i)
+      plain.push_back(budget.stages[i].step ? step(i, inputs.profile) : 0.0);
+  }
   double hours = 0.0;
   for (std::size_t i = 0; i < budget.stages.size(); ++i) {
-    const StageBudget& stage = budget.stages[i];
-    if (!stage.step) continue;
-    const sim::Result slow =
-        simulator.step(inputs.plan.stages[i], stage.global_batch, profile, false, stage.step->layers_per_stage);
-    hours += stage.gpu_hours * slow.step_time_s / stage.step->step_time_s;
+    if (budget.stages[i].step) hours += budget.stages[i].gpu_hours * step(i, profile) / plain[i];
   }
   return hours;
 }
@@ -210,8 +224,10 @@ void add_range(const sim::Inputs& inputs, Budget& budget, Simulator& simulator) 
   range.uncertainty = inputs.plan.operations.uncertainty;
   range.goodput_inputs = goodput_inputs(inputs, budget);
   range.goodput = budget.goodput;
-  const Range drawn = draw_range(
-      range, [&](const hardware::Profile& profile) { return hours_under(inputs, budget, profile, simulator); });
+  std::vector<double> plain;
+  const Range drawn = draw_range(range, [&](const hardware::Profile& profile) {
+    return hours_under(inputs, budget, profile, simulator, plain);
+  });
   budget.total_gpu_hours = drawn.net_gpu_hours;
   budget.gross_gpu_hours = drawn.gross_gpu_hours;
   budget.sensitivities = drawn.sensitivities;

@@ -10,6 +10,7 @@
 #include "sim/accounts.h"
 #include "sim/blocks.h"
 #include "sim/engine.h"
+#include "sim/fast_step.h"
 #include "sim/lower.h"
 #include "sim/machine.h"
 #include "sim/memory.h"
@@ -72,13 +73,28 @@ struct Step {
   Lowered lowered;
 };
 
-// The layout whose step is shortest while nothing is shared, which takes a sweep each.
+// With contention on, the layout is chosen as if it were off, which the fast path does exactly (fast_step.h). Without
+// contention simulate() keeps to its own way, and is what the fast path is tested against.
+std::vector<StageLayout> layouts_to_try(const Inputs& inputs, const schedules::Schedule& schedule,
+                                        const UnitPrices& prices) {
+  if (!inputs.plan.layers_per_stage.empty() || !inputs.plan.contention)
+    return candidate_layouts(inputs, schedule, prices);
+  Inputs chosen = inputs;
+  chosen.plan.contention = false;
+  if (!fast_step_covers(chosen, ContentTable(inputs))) return candidate_layouts(inputs, schedule, prices);
+  chosen.plan.layers_per_stage = fast_step(chosen).layers_per_stage;
+  return candidate_layouts(chosen, schedule, prices);
+}
+
+// The layout whose step is shortest while nothing is shared.
 Step best_step(const Inputs& inputs, const schedules::Schedule& schedule, const UnitPrices& prices) {
   Step best;
   base::Time shortest = 0;
-  for (StageLayout& candidate : candidate_layouts(inputs, schedule, prices)) {
+  std::vector<StageLayout> layouts = layouts_to_try(inputs, schedule, prices);
+  for (StageLayout& candidate : layouts) {
     BlockLibrary blocks(candidate.stages, prices);
     Lowered lowered = lower(inputs, schedule, candidate, blocks);
+    if (layouts.size() == 1) return {std::move(candidate), std::move(lowered)};
     const base::Time makespan = run(lowered.graph).makespan;
     if (!best.layout.stages.empty() && makespan >= shortest) continue;
     best = {std::move(candidate), std::move(lowered)};

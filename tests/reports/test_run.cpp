@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "reports/json.h"
 #include "reports/run.h"
 
 using namespace hourglass;
@@ -52,7 +53,7 @@ TEST_CASE("a comparison: errors are of the prediction, in text and JSON") {
   CHECK(has(text, "predicted 450.00 ms, executed 500.00 ms (fastest 480.00 ms): -10.0 %"));
   CHECK(!has(text, "share 2 cores"));
   const base::Json json = run_json(r, {});
-  CHECK(json["schema_version"].get<std::string>() == "1.0.0");
+  CHECK(json["schema_version"].get<std::string>() == reports::schema_version);
   CHECK(json["gradients"]["within_tolerance"].get<bool>());
   CHECK(json["ranks"][1]["bubble_s"].get<double>() == doctest::Approx(0.2));
   CHECK(json["comparison"]["error"].get<double>() == doctest::Approx(-0.1));
