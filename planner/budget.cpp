@@ -183,7 +183,7 @@ double hours_under(const sim::Inputs& inputs, const Budget& budget, const hardwa
   }
   double hours = 0.0;
   for (std::size_t i = 0; i < budget.stages.size(); ++i) {
-    if (budget.stages[i].step) hours += budget.stages[i].gpu_hours * step(i, profile) / plain[i];
+    if (budget.stages[i].step) hours += budget.stages[i].gpu_hours * (step(i, profile) / plain[i]);
   }
   return hours;
 }
