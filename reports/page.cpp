@@ -1,26 +1,12 @@
 #include "reports/page.h"
 
 #include "base/error.h"
+#include "base/markup.h"
 #include "reports/assets.h"
 
 namespace hourglass::reports {
 
 namespace {
-
-std::string escaped_text(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else
-      out += c;
-  }
-  return out;
-}
 
 // Inside JSON '<' stands only in strings, where \u003c means the same.
 std::string script_json(const base::Json& data) {
@@ -49,7 +35,7 @@ std::string library(const std::string& script, const std::string& licence) {
 std::string html_page(const std::string& title, const base::Json& data) {
   // The template's marks are replaced from the front on, so that what is put in is never searched for marks.
   const std::pair<std::string_view, std::string> parts[] = {
-      {"<!-- title -->", escaped_text(title)},
+      {"<!-- title -->", base::escaped_markup(title)},
       {"<!-- style -->", element("style", std::string(asset("html/page.css")))},
       {"<!-- data -->", "<script type=\"application/json\" id=\"data\">" + script_json(data) + "</script>\n"},
       {"<!-- scripts -->", library("vendor/d3.min.js", "vendor/d3.LICENSE") +

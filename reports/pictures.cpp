@@ -8,6 +8,7 @@
 #include <iterator>
 #include <string_view>
 
+#include "base/markup.h"
 #include "base/units.h"
 #include "reports/table.h"
 
@@ -17,25 +18,12 @@ namespace {
 
 constexpr double plot_width = 1100.0, left = 70.0;
 
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else
-      out += c;
-  }
-  return out;
-}
-
 std::string begin(double width, double height, const std::string& title) {
   return fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
       "font-family=\"sans-serif\" font-size=\"12\">\n<title>{2}</title>\n<rect width=\"100%\" height=\"100%\" "
       "fill=\"#fff\"/>\n<text x=\"{3}\" y=\"18\">{2}</text>\n",
-      width, height, escaped(title), left);
+      width, height, base::escaped_markup(title), left);
 }
 
 struct Fill {
@@ -122,7 +110,7 @@ std::string budget_svg(const planner::Budget& budget) {
   double y = top;
   const auto line = [&](const std::string& name, double hours, const std::string& figure, double figure_x) {
     out += fmt::format("<text x=\"{}\" y=\"{:.0f}\" text-anchor=\"end\">{}</text>\n", names - 8.0, y + 16.0,
-                       escaped(name));
+                       base::escaped_markup(name));
     box(out, names, y + 3.0, std::max(hours * scale, 0.5), row - 10.0, "#0072b2");
     out += fmt::format("<text x=\"{:.1f}\" y=\"{:.0f}\">{}</text>\n", figure_x, y + 16.0, figure);
     y += row;

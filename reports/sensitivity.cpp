@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/markup.h"
 #include "reports/json.h"
 #include "reports/table.h"
 
@@ -48,19 +49,6 @@ std::string bar(const planner::Tornado& t, const planner::Lever& lever, double m
 
 std::string time_text(const planner::Tornado& t) {
   return t.run ? grouped(t.time) + " GPU-hours" : seconds_text(t.time) + " a step";
-}
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else
-      out += c;
-  }
-  return out;
 }
 
 constexpr const char* less_colour = "#4f81bd";
@@ -146,7 +134,7 @@ std::string sensitivity_svg(const planner::Tornado& t) {
       "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
       at.width, at.bottom() + 36.0);
   out += fmt::format("<text x=\"12\" y=\"20\">{} on cluster {}: {} as planned; each input {} less and more</text>\n",
-                     escaped(t.plan), escaped(t.cluster), time_text(t), percent(t.change));
+                     base::escaped_markup(t.plan), base::escaped_markup(t.cluster), time_text(t), percent(t.change));
   out += fmt::format("<text x=\"{:.1f}\" y=\"42\" class=\"r\">elasticity</text>\n", at.width - 12.0);
   for (std::size_t i = 0; i < t.levers.size(); ++i) out += svg_row(t, t.levers[i], at, i);
   out += fmt::format("<line x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\" stroke=\"#222\"/>\n", at.middle,

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "base/markup.h"
+
 namespace hourglass::schedules {
 
 namespace {
@@ -22,29 +24,6 @@ constexpr Hue forward_hue = {"#f2a541", "#fad9a8"};
 constexpr Hue input_hue = {"#4fa866", "#b4dcbf"};
 constexpr Hue weight_hue = {"#4f81bd", "#b7cde8"};
 constexpr Hue full_hue = {"#3f9c93", "#aed9d4"};
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
 
 const Hue& hue_of(Kind kind) {
   switch (kind) {
@@ -158,7 +137,7 @@ std::string to_svg(const std::vector<Drawing>& drawings) {
     out += fmt::format(
         "<text x=\"{}\" y=\"{:.1f}\" class=\"t\">{}: makespan {:.6g}, largest bubble {:.6g}, peak activations "
         "{:.4g}</text>\n",
-        left, top + 18, escaped(drawings[i].title), evaluations[i].makespan, evaluations[i].bubble,
+        left, top + 18, base::escaped_markup(drawings[i].title), evaluations[i].makespan, evaluations[i].bubble,
         evaluations[i].peak_activations);
     out += Canvas(schedule, top + title_height, scale).draw(evaluations[i]);
     top += title_height + static_cast<double>(schedule.ranks) * row_height + gap;

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "base/error.h"
+#include "base/markup.h"
 #include "base/random.h"
 #include "base/units.h"
 
@@ -47,4 +48,9 @@ TEST_CASE("random streams are fixed by the seed and the distributions have their
   CHECK(sum / n == doctest::Approx(0.0).epsilon(0.02).scale(1.0));
   CHECK(squares / n == doctest::Approx(1.0).epsilon(0.02));
   for (int i = 0; i < 1000; ++i) CHECK(c.below(7) < 7);
+}
+
+TEST_CASE("text inside markup cannot open a tag, end an attribute or start an entity") {
+  CHECK(base::escaped_markup("</script> a=\"b\" & 'c'") == "&lt;/script&gt; a=&quot;b&quot; &amp; 'c'");
+  CHECK(base::escaped_markup("").empty());
 }
