@@ -18,6 +18,7 @@
 #include "sim/memory.h"
 #include "sim/simulate.h"
 #include "sim/stages.h"
+#include "sim/tail.h"
 
 namespace hourglass::sim {
 

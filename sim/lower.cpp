@@ -13,12 +13,12 @@
 #include "sim/lower.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <unordered_map>
 
 #include "schedules/dependencies.h"
 #include "sim/price.h"
+#include "sim/tail.h"
 
 namespace hourglass::sim {
 
@@ -28,30 +28,14 @@ std::uint32_t stream_of(int rank, Stream stream) {
 
 namespace {
 
-// Bytes of gradients and parameters, and what AdamW on FP32 master weights and gradients and BF16 moments reads (4 + 4
-// + 2 + 2) and writes (master, moments and the BF16 parameter) a parameter.
-constexpr double gradient_bytes = 4.0, parameter_bytes = 2.0, optimizer_reads = 12.0, optimizer_writes = 10.0;
-
 ClassTimes all_of(WorkClass cls, base::Time work) {
   ClassTimes times = {};
   times[static_cast<std::size_t>(cls)] = work;
   return times;
 }
 
-// A part (dense, expert) of parameters and the GPUs that share its gradients.
-struct GradientGroup {
-  double parameters = 0.0;
-  std::int64_t ranks = 1;
-  model::Group group = model::Group::data;
-};
-
-std::array<GradientGroup, 2> gradient_groups(const Inputs& inputs, const model::ParameterCount& parameters,
-                                             int copies) {
-  const model::Parallelism& p = inputs.plan.parallel;
-  // DualPipe's two copies of a stage average their gradients too: twice the GPUs share them.
-  const std::int64_t dense = p.data * p.context * copies;
-  const std::int64_t expert = p.data * p.context * p.tensor * copies / (p.expert * p.expert_tensor);
-  return {{{parameters.dense, dense, model::Group::data}, {parameters.expert, expert, model::Group::expert_data}}};
+model::SendRecv boundary_message(const Inputs& inputs) {
+  return {model::boundary_bytes(layer_context(inputs)), model::Group::pipeline};
 }
 
 class Lowering {
@@ -204,10 +188,9 @@ class Lowering {
 
   void add_messages() {
     const schedules::Dependencies dependencies = schedules::derive_dependencies(schedule_);
-    const model::SendRecv boundary{model::boundary_bytes(layer_context(inputs_)), model::Group::pipeline};
-    const base::Time transfer = base::time_from_seconds(price(inputs_, boundary, {}));
+    const base::Time transfer = message_time(inputs_);
     TaskUse use;
-    use.nic = nic_share(nic_bytes(inputs_, boundary), transfer);
+    use.nic = nic_share(nic_bytes(inputs_, boundary_message(inputs_)), transfer);
     const std::uint32_t sending = mixture(all_of(WorkClass::point_to_point, transfer));
     std::vector<int> rank_of;
     std::vector<ActionTasks> flat;
@@ -265,29 +248,38 @@ class Lowering {
     return is_kind && stage == static_cast<int>(chunk.stage) && schedule_.direction_of(micro_batch) == chunk.direction;
   }
 
+  // Of gradients or parameters, which takes `work`; `bytes` a parameter.
   template <class Collective>
-  TaskId add_collective(int rank, Stream stream, WorkClass cls, const model::ParameterCount& parameters, double bytes) {
-    base::Time work = 0;
+  TaskId add_collective(int rank, Stream stream, WorkClass cls, const model::ParameterCount& parameters, double bytes,
+                        base::Time work) {
     double through_nic = 0.0;
     TaskUse use;
-    for (const GradientGroup& g : gradient_groups(inputs_, parameters, schedule_.directions)) {
-      const Collective collective{g.parameters * bytes, g.group, g.ranks};
-      work += base::time_from_seconds(price(inputs_, collective, {}));
-      through_nic += nic_bytes(inputs_, collective);
+    for (const GradientGroup& g : gradient_groups(inputs_.plan.parallel, parameters, schedule_.directions)) {
+      through_nic += nic_bytes(inputs_, Collective{g.parameters * bytes, g.group, g.ranks});
       if (g.parameters > 0.0 && use.group == 0) use.group = group(g.group, g.ranks);
     }
     use.nic = nic_share(through_nic, work);
     return add(rank, stream, work, mixture(all_of(cls, work)), -1, use);
   }
+  TaskId add_reduction(int rank, Stream stream, const model::ParameterCount& parameters) {
+    return add_collective<model::ReduceScatter>(rank, stream, WorkClass::gradients, parameters, gradient_bytes,
+                                                times(parameters).reduce_scatter);
+  }
+  TaskId add_gather(int rank, Stream stream, const model::ParameterCount& parameters) {
+    return add_collective<model::AllGather>(rank, stream, WorkClass::parameters, parameters, parameter_bytes,
+                                            times(parameters).all_gather);
+  }
+  TailTimes times(const model::ParameterCount& parameters) const {
+    return tail_times(inputs_, parameters, schedule_.directions);
+  }
+  model::ParameterCount all_parameters(int rank) const { return rank_parameters(inputs_, schedule_, layout_, rank); }
 
   void add_reductions() {
     for (int rank = 0; rank < schedule_.ranks; ++rank) {
       const auto r = static_cast<std::size_t>(rank);
       const auto& actions = schedule_.actions[r];
       if (!inputs_.plan.overlap_gradient_reduce) {
-        const TaskId task =
-            add_collective<model::ReduceScatter>(rank, Stream::communication, WorkClass::gradients,
-                                                 rank_parameters(inputs_, schedule_, layout_, rank), gradient_bytes);
+        const TaskId task = add_reduction(rank, Stream::communication, all_parameters(rank));
         if (!actions.empty()) builder_.depend(task, lowered_.actions[r].back().end);
         lowered_.tails[r].reduce_scatters.push_back(task);
         continue;
@@ -304,8 +296,7 @@ class Lowering {
       std::stable_sort(complete.begin(), complete.end(),
                        [](const auto& a, const auto& b) { return a.first < b.first; });
       for (const auto& [position, chunk] : complete) {
-        const TaskId task = add_collective<model::ReduceScatter>(rank, Stream::gradients, WorkClass::gradients,
-                                                                 chunk_parameters(chunk), gradient_bytes);
+        const TaskId task = add_reduction(rank, Stream::gradients, chunk_parameters(chunk));
         builder_.depend(task, lowered_.actions[r][position].end);
         lowered_.tails[r].reduce_scatters.push_back(task);
       }
@@ -314,13 +305,7 @@ class Lowering {
 
   void add_updates() {
     for (int rank = 0; rank < schedule_.ranks; ++rank) {
-      base::Time update = 0;
-      for (const GradientGroup& g :
-           gradient_groups(inputs_, rank_parameters(inputs_, schedule_, layout_, rank), schedule_.directions)) {
-        update += base::time_from_seconds(price(
-            inputs_, model::Optimizer{g.parameters / static_cast<double>(g.ranks), optimizer_reads, optimizer_writes},
-            {}));
-      }
+      const base::Time update = times(all_parameters(rank)).optimizer;
       TailTasks& tail = lowered_.tails[static_cast<std::size_t>(rank)];
       tail.optimizer = add(rank, Stream::compute, update, mixture(all_of(WorkClass::optimizer, update)), -1);
       for (const TailTasks& other : lowered_.tails) {
@@ -335,9 +320,7 @@ class Lowering {
     for (int rank = 0; rank < schedule_.ranks; ++rank) {
       TailTasks& tail = lowered_.tails[static_cast<std::size_t>(rank)];
       if (!inputs_.plan.overlap_parameter_gather) {
-        tail.all_gathers.push_back(add_collective<model::AllGather>(rank, Stream::communication, WorkClass::parameters,
-                                                                    rank_parameters(inputs_, schedule_, layout_, rank),
-                                                                    parameter_bytes));
+        tail.all_gathers.push_back(add_gather(rank, Stream::communication, all_parameters(rank)));
         builder_.depend(tail.all_gathers.back(), tail.optimizer);
         continue;
       }
@@ -345,8 +328,7 @@ class Lowering {
       for (const Chunk& chunk : chunks_of(rank)) needed.push_back({first_use(rank, chunk), chunk});
       std::stable_sort(needed.begin(), needed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
       for (const auto& [position, chunk] : needed) {
-        tail.all_gathers.push_back(add_collective<model::AllGather>(rank, Stream::gradients, WorkClass::parameters,
-                                                                    chunk_parameters(chunk), parameter_bytes));
+        tail.all_gathers.push_back(add_gather(rank, Stream::gradients, chunk_parameters(chunk)));
         gathered_.push_back({rank, position, tail.all_gathers.back()});
       }
     }
@@ -387,20 +369,7 @@ class Lowering {
 }  // namespace
 
 base::Time message_time(const Inputs& inputs) {
-  const model::SendRecv boundary{model::boundary_bytes(layer_context(inputs)), model::Group::pipeline};
-  return base::time_from_seconds(price(inputs, boundary, {}));
-}
-
-TailTimes tail_times(const Inputs& inputs, const model::ParameterCount& parameters, int copies) {
-  const auto time_of = [&](const model::OperatorKind& op) { return base::time_from_seconds(price(inputs, op, {})); };
-  TailTimes times;
-  for (const GradientGroup& g : gradient_groups(inputs, parameters, copies)) {
-    times.reduce_scatter += time_of(model::ReduceScatter{g.parameters * gradient_bytes, g.group, g.ranks});
-    times.optimizer +=
-        time_of(model::Optimizer{g.parameters / static_cast<double>(g.ranks), optimizer_reads, optimizer_writes});
-    times.all_gather += time_of(model::AllGather{g.parameters * parameter_bytes, g.group, g.ranks});
-  }
-  return times;
+  return base::time_from_seconds(price(inputs, boundary_message(inputs), {}));
 }
 
 model::ParameterCount rank_parameters(const Inputs& inputs, const schedules::Schedule& schedule,

@@ -35,13 +35,6 @@ struct TaskTold {
   std::int32_t action = -1;   // position on its rank; -1: a message or a tail
 };
 
-// What the tail takes on a rank that holds `parameters` (one GPU's share of all its stages), of which the pipeline has
-// `copies`.
-struct TailTimes {
-  base::Time reduce_scatter = 0, optimizer = 0, all_gather = 0;
-};
-TailTimes tail_times(const Inputs& inputs, const model::ParameterCount& parameters, int copies);
-
 // One message between pipeline neighbours.
 base::Time message_time(const Inputs& inputs);
 

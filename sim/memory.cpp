@@ -10,11 +10,12 @@
 
 #include <algorithm>
 
+#include "sim/tail.h"
+
 namespace hourglass::sim {
 
 namespace {
 
-constexpr double parameter_bytes = 2.0, gradient_bytes = 4.0;
 constexpr double optimizer_bytes = 8.0;  // FP32 master, two BF16 moments
 
 double dispatch_buffers(const Inputs& inputs) {
@@ -65,13 +66,13 @@ double buffer_bytes(const Inputs& inputs) {
 }
 
 Memory static_memory(const model::Parallelism& p, const model::ParameterCount& parameters, int copies, double buffers) {
-  const auto dense_shards = static_cast<double>(p.data * p.context * copies);
-  const auto expert_shards =
-      static_cast<double>(p.data * p.context * p.tensor * copies) / static_cast<double>(p.expert * p.expert_tensor);
   Memory memory;
   memory.parameters = parameters.total() * parameter_bytes;
   memory.gradients = parameters.total() * gradient_bytes;
-  memory.optimizer = (parameters.dense / dense_shards + parameters.expert / expert_shards) * optimizer_bytes;
+  double shards = 0.0;
+  for (const GradientGroup& g : gradient_groups(p, parameters, copies))
+    shards += g.parameters / static_cast<double>(g.ranks);
+  memory.optimizer = shards * optimizer_bytes;
   memory.buffers = buffers;
   return memory;
 }
