@@ -13,7 +13,7 @@ sim::Inputs deepseek() {
 // Every plan of at most 16 pipeline ranks that fits is simulated, none is pruned by a bound: DeepSeek-V3 on 2048 H800s.
 // plans/s counts these only. One in `part` units of work is run.
 void simulated_plans(benchmark::State& state) {
-  constexpr std::uint64_t part = 40;
+  constexpr std::uint64_t part = 20;
   planner::SearchOptions options;
   options.bound = false;
   planner::Space space = planner::space_of(deepseek(), {}, {});

@@ -14,8 +14,9 @@ namespace hourglass::sim {
 struct BalanceProblem {
   explicit BalanceProblem(const schedules::Schedule& schedule);
   std::vector<std::vector<std::size_t>> stages_of_rank, ranks_of_stage;
-  std::vector<std::uint8_t> share_a_rank;  // [stage x stage]
-  std::array<bool, 5> uses{};              // [schedules::Kind]
+  std::vector<std::uint8_t> pair_up;  // [stage x stage]: a rank overlaps the one's forward with the other's backward
+  bool pairs = false, fused = false;  // a forward overlaps a backward; B and W are one action
+  std::uint64_t digest = 0;           // of all that a split depends on
 };
 
 // Layers of each stage, balanced under several objectives; no two equal.

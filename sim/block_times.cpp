@@ -30,12 +30,17 @@ bool ContentTable::ordered() const { return std::is_sorted(layers_.begin(), laye
 
 std::vector<UnitKind> ContentTable::units(Id id) const {
   std::vector<UnitKind> all;
+  units(id, all);
+  return all;
+}
+
+void ContentTable::units(Id id, std::vector<UnitKind>& all) const {
+  all.clear();
   if ((id & 2) != 0) all.push_back(UnitKind::embedding);
   const std::int64_t layers = id / 4;
   std::fill_n(std::back_inserter(all), layers / (moe_ + 1), UnitKind::dense_layer);
   std::fill_n(std::back_inserter(all), layers % (moe_ + 1), UnitKind::moe_layer);
   if ((id & 1) != 0) std::copy(closing_.begin(), closing_.end(), std::back_inserter(all));
-  return all;
 }
 
 std::vector<ContentTable::Id> ContentTable::of(const std::vector<std::int64_t>& counts) const {
@@ -55,8 +60,8 @@ BlockTimes::BlockTimes(const ContentTable& contents, const UnitPrices& prices)
 base::Time BlockTimes::compute_single(schedules::Kind kind, ContentTable::Id content) {
   std::vector<base::Time>& known = single_[static_cast<std::size_t>(kind)];
   if (known.empty()) known.assign(contents_->size(), -1);
-  return known[static_cast<std::size_t>(content)] =
-             duration(build_block(kind, contents_->units(content), {}, *prices_));
+  contents_->units(content, forward_);
+  return known[static_cast<std::size_t>(content)] = block_duration(kind, forward_, {}, *prices_);
 }
 
 std::size_t BlockTimes::place(std::uint64_t key) const {
@@ -83,8 +88,9 @@ base::Time BlockTimes::pair(ContentTable::Id forward, ContentTable::Id backward)
     grow();
     at = place(key);
   }
-  pairs_[at] = {key, duration(build_block(schedules::Kind::overlapped, contents_->units(forward),
-                                          contents_->units(backward), *prices_))};
+  contents_->units(forward, forward_);
+  contents_->units(backward, backward_);
+  pairs_[at] = {key, block_duration(schedules::Kind::overlapped, forward_, backward_, *prices_)};
   return pairs_[at].time;
 }
 

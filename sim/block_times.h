@@ -21,8 +21,9 @@ class ContentTable {
     return static_cast<Id>((dense * (moe_ + 1) + moe) * 4 + (first ? 2 : 0) + (last ? 1 : 0));
   }
   std::size_t size() const { return static_cast<std::size_t>((dense_ + 1) * (moe_ + 1) * 4); }
-  // In forward order.
+  // In forward order. The second writes them into memory that is used again.
   std::vector<UnitKind> units(Id id) const;
+  void units(Id id, std::vector<UnitKind>& out) const;
   // The content of every stage where stage s has counts[s] layers.
   std::vector<Id> of(const std::vector<std::int64_t>& counts) const;
   const std::vector<model::LayerKind>& layers() const { return layers_; }
@@ -49,7 +50,8 @@ class BlockTimes {
   base::Time of(schedules::Kind kind, ContentTable::Id forward, ContentTable::Id backward) {
     if (kind == schedules::Kind::overlapped) return pair(forward, backward);
     std::vector<base::Time>& known = single_[static_cast<std::size_t>(kind)];
-    if (!known.empty() && known[static_cast<std::size_t>(forward)] >= 0) return known[static_cast<std::size_t>(forward)];
+    if (!known.empty() && known[static_cast<std::size_t>(forward)] >= 0)
+      return known[static_cast<std::size_t>(forward)];
     return compute_single(kind, forward);
   }
 
@@ -68,6 +70,7 @@ class BlockTimes {
   std::array<std::vector<base::Time>, 4> single_;  // [kind][content], -1: not yet known
   std::vector<Pair> pairs_;                        // open addressing, a power of two
   std::size_t pairs_known_ = 0;
+  std::vector<UnitKind> forward_, backward_;  // at work
 };
 
 }  // namespace hourglass::sim

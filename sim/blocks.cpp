@@ -31,39 +31,20 @@ using model::Part;
 using model::Pass;
 using schedules::Kind;
 
-constexpr std::uint32_t from_start = ~std::uint32_t{0};
-
 struct Unit {
   UnitKind kind;
   std::uint32_t place;  // in its stage
 };
 
-std::vector<Unit> placed(const std::vector<UnitKind>& kinds) {
-  std::vector<Unit> units;
-  for (const UnitKind kind : kinds) units.push_back({kind, static_cast<std::uint32_t>(units.size())});
-  return units;
-}
-
+// Writes the block down. A point of the block is its last segment so far.
 class BlockBuilder {
  public:
+  using Point = std::uint32_t;
+  static constexpr Point from_start = ~std::uint32_t{0};
+
   BlockBuilder(const UnitPrices& prices, bool overlapped) : prices_(prices), overlapped_(overlapped) {}
 
-  // Appends a part's runs, each after the one before and the first after segment `previous`. Returns the last segment.
-  std::uint32_t chain(Unit unit, Pass pass, Part part, std::uint32_t previous) {
-    return append(unit, pass, part, previous, false);
-  }
-  // `beside`: an all-to-all of this block runs meanwhile.
-  std::uint32_t weight(Unit unit, Part part, std::uint32_t previous, bool beside = false) {
-    return append(unit, Pass::backward_weight, part, previous, beside && !overlapped_);
-  }
-  bool overlap_weight_gradients() const { return prices_.overlap_weight_gradients(); }
-  Block take() {
-    block_.host = base::time_from_seconds(launches_ * prices_.host_launch_s());
-    return std::move(block_);
-  }
-
- private:
-  std::uint32_t append(Unit unit, Pass pass, Part part, std::uint32_t previous, bool beside) {
+  Point append(Unit unit, Pass pass, Part part, Point previous, bool beside) {
     const PricedPart& alone = prices_.of(unit.kind, pass, overlapped_)[part];
     const PricedPart& runs = beside ? prices_.of(unit.kind, pass, true)[part] : alone;
     for (std::size_t i = 0; i < runs.size(); ++i) {
@@ -79,86 +60,146 @@ class BlockBuilder {
     }
     return previous;
   }
+  const UnitPrices& prices() const { return prices_; }
+  bool overlapped() const { return overlapped_; }
+  Block take() {
+    block_.host = base::time_from_seconds(launches_ * prices_.host_launch_s());
+    return std::move(block_);
+  }
 
+ private:
   const UnitPrices& prices_;
   bool overlapped_;
   double launches_ = 0.0;
   Block block_;
 };
 
-std::uint32_t forward_unit(BlockBuilder& builder, Unit unit, std::uint32_t previous) {
-  for (const Part part : {model::attention, model::dispatch, model::mlp, model::combine}) {
-    previous = builder.chain(unit, Pass::forward, part, previous);
+// Only tells when the block ends on an idle rank. A point of the block is a moment.
+class BlockClock {
+ public:
+  using Point = base::Time;
+  static constexpr Point from_start = 0;
+
+  BlockClock(const UnitPrices& prices, bool overlapped) : prices_(prices), overlapped_(overlapped) {}
+
+  Point append(Unit unit, Pass pass, Part part, Point previous, bool beside) {
+    for (const PricedRun& run : prices_.of(unit.kind, pass, overlapped_ || beside)[part]) {
+      base::Time& free = stream_free_[run.communication ? 1 : 0];
+      previous = free = std::max(free, previous) + run.work;
+      launches_ += run.launches;
+    }
+    return previous;
   }
+  const UnitPrices& prices() const { return prices_; }
+  bool overlapped() const { return overlapped_; }
+  base::Time take() const {
+    return std::max({stream_free_[0], stream_free_[1], base::time_from_seconds(launches_ * prices_.host_launch_s())});
+  }
+
+ private:
+  const UnitPrices& prices_;
+  bool overlapped_;
+  double launches_ = 0.0;
+  base::Time stream_free_[2] = {0, 0};
+};
+
+// Appends a part's runs, each after the one before and the first after `previous`. Returns where the last one ends.
+template <class Builder>
+typename Builder::Point chain(Builder& builder, Unit unit, Pass pass, Part part, typename Builder::Point previous) {
+  return builder.append(unit, pass, part, previous, false);
+}
+// `beside`: an all-to-all of this block runs meanwhile.
+template <class Builder>
+typename Builder::Point weight(Builder& builder, Unit unit, Part part, typename Builder::Point previous,
+                               bool beside = false) {
+  return builder.append(unit, Pass::backward_weight, part, previous, beside && !builder.overlapped());
+}
+
+template <class Builder>
+typename Builder::Point forward_unit(Builder& builder, Unit unit, typename Builder::Point previous) {
+  for (const Part part : {model::attention, model::dispatch, model::mlp, model::combine})
+    previous = chain(builder, unit, Pass::forward, part, previous);
   return previous;
 }
 
-std::uint32_t backward_unit(BlockBuilder& builder, Unit unit, std::uint32_t previous, bool with_weight) {
-  const std::uint32_t received = builder.chain(unit, Pass::backward_input, model::combine, previous);
-  const std::uint32_t mlp = builder.chain(unit, Pass::backward_input, model::mlp, received);
-  if (with_weight && !builder.overlap_weight_gradients()) {
-    const std::uint32_t weights = builder.weight(unit, model::mlp, mlp);
-    const std::uint32_t sent = builder.chain(unit, Pass::backward_input, model::dispatch, weights);
-    return builder.weight(unit, model::attention, builder.chain(unit, Pass::backward_input, model::attention, sent));
+template <class Builder>
+typename Builder::Point backward_unit(Builder& builder, Unit unit, typename Builder::Point previous, bool with_weight) {
+  const auto back = [&](Part part, typename Builder::Point after) {
+    return chain(builder, unit, Pass::backward_input, part, after);
+  };
+  const auto mlp = back(model::mlp, back(model::combine, previous));
+  if (with_weight && !builder.prices().overlap_weight_gradients()) {
+    const auto sent = back(model::dispatch, weight(builder, unit, model::mlp, mlp));
+    return weight(builder, unit, model::attention, back(model::attention, sent));
   }
-  const std::uint32_t sent = builder.chain(unit, Pass::backward_input, model::dispatch, mlp);
+  const auto sent = back(model::dispatch, mlp);
   const bool beside = unit.kind == UnitKind::moe_layer;
-  if (with_weight) builder.weight(unit, model::mlp, mlp, beside);
-  const std::uint32_t attention = builder.chain(unit, Pass::backward_input, model::attention, sent);
-  if (with_weight) builder.weight(unit, model::attention, attention, beside);
+  if (with_weight) weight(builder, unit, model::mlp, mlp, beside);
+  const auto attention = back(model::attention, sent);
+  if (with_weight) weight(builder, unit, model::attention, attention, beside);
   return attention;
 }
 
-Block overlapped_block(const std::vector<UnitKind>& forward_kinds, const std::vector<UnitKind>& backward_kinds,
-                       const UnitPrices& prices) {
+Unit unit_at(const std::vector<UnitKind>& kinds, std::size_t place) {
+  return {kinds[place], static_cast<std::uint32_t>(place)};
+}
+Unit unit_from_end(const std::vector<UnitKind>& kinds, std::size_t i) { return unit_at(kinds, kinds.size() - 1 - i); }
+
+template <class Builder>
+auto overlapped_block(const std::vector<UnitKind>& forward, const std::vector<UnitKind>& backward,
+                      const UnitPrices& prices) {
   const auto communicates = [](const std::vector<UnitKind>& units) {
     return std::find(units.begin(), units.end(), UnitKind::moe_layer) != units.end();
   };
-  BlockBuilder builder(prices, communicates(forward_kinds) || communicates(backward_kinds));
-  const std::vector<Unit> forward = placed(forward_kinds);
-  std::vector<Unit> backward = placed(backward_kinds);
-  std::reverse(backward.begin(), backward.end());
-  std::uint32_t f = from_start, b = from_start;
+  Builder builder(prices, communicates(forward) || communicates(backward));
+  typename Builder::Point f = Builder::from_start, b = Builder::from_start;
   for (std::size_t i = 0; i < std::max(forward.size(), backward.size()); ++i) {
     if (i >= forward.size()) {
-      b = backward_unit(builder, backward[i], b, true);
+      b = backward_unit(builder, unit_from_end(backward, i), b, true);
       continue;
     }
     if (i >= backward.size()) {
-      f = forward_unit(builder, forward[i], f);
+      f = forward_unit(builder, unit_at(forward, i), f);
       continue;
     }
-    std::uint32_t mlp = b, attention = b;  // of the backward: what its weight gradients wait for
+    const Unit ahead = unit_at(forward, i), back = unit_from_end(backward, i);
+    typename Builder::Point mlp = b, attention = b;  // of the backward: what its weight gradients wait for
     for (const OverlapStep& step : prices.overlap_order()) {
-      if (step.pass == Pass::forward) f = builder.chain(forward[i], step.pass, step.part, f);
+      if (step.pass == Pass::forward) f = chain(builder, ahead, step.pass, step.part, f);
       if (step.pass == Pass::backward_input) {
-        b = builder.chain(backward[i], step.pass, step.part, b);
+        b = chain(builder, back, step.pass, step.part, b);
         if (step.part == model::mlp) mlp = b;
         if (step.part == model::attention) attention = b;
       }
       if (step.pass == Pass::backward_weight)
-        builder.weight(backward[i], step.part, step.part == model::mlp ? mlp : attention);
+        weight(builder, back, step.part, step.part == model::mlp ? mlp : attention);
     }
   }
   return builder.take();
 }
 
-Block single_block(Kind kind, const std::vector<UnitKind>& kinds, const UnitPrices& prices) {
-  BlockBuilder builder(prices, false);
-  std::vector<Unit> units = placed(kinds);
-  if (kind != Kind::forward) std::reverse(units.begin(), units.end());
-  std::uint32_t previous = from_start;
-  for (const Unit unit : units) {
+template <class Builder>
+auto single_block(Kind kind, const std::vector<UnitKind>& units, const UnitPrices& prices) {
+  Builder builder(prices, false);
+  typename Builder::Point previous = Builder::from_start;
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    const Unit unit = kind == Kind::forward ? unit_at(units, i) : unit_from_end(units, i);
     if (kind == Kind::forward) previous = forward_unit(builder, unit, previous);
-    if (kind == Kind::backward_input || kind == Kind::backward) {
+    if (kind == Kind::backward_input || kind == Kind::backward)
       previous = backward_unit(builder, unit, previous, kind == Kind::backward);
-    }
     if (kind == Kind::backward_weight) {
-      builder.weight(unit, model::mlp, from_start);
-      builder.weight(unit, model::attention, from_start);
+      weight(builder, unit, model::mlp, Builder::from_start);
+      weight(builder, unit, model::attention, Builder::from_start);
     }
   }
   return builder.take();
+}
+
+template <class Builder>
+auto any_block(Kind kind, const std::vector<UnitKind>& units, const std::vector<UnitKind>& backward_units,
+               const UnitPrices& prices) {
+  return kind == Kind::overlapped ? overlapped_block<Builder>(units, backward_units, prices)
+                                  : single_block<Builder>(kind, units, prices);
 }
 
 }  // namespace
@@ -175,9 +216,14 @@ base::Time duration(const Block& block) {
   return std::max(last, block.host);
 }
 
+base::Time block_duration(Kind kind, const std::vector<UnitKind>& units, const std::vector<UnitKind>& backward_units,
+                          const UnitPrices& prices) {
+  return any_block<BlockClock>(kind, units, backward_units, prices);
+}
+
 Block build_block(Kind kind, const std::vector<UnitKind>& units, const std::vector<UnitKind>& backward_units,
                   const UnitPrices& prices) {
-  return kind == Kind::overlapped ? overlapped_block(units, backward_units, prices) : single_block(kind, units, prices);
+  return any_block<BlockBuilder>(kind, units, backward_units, prices);
 }
 
 const Block& BlockLibrary::of(const schedules::Action& action) {

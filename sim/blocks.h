@@ -38,6 +38,10 @@ Block build_block(schedules::Kind kind, const std::vector<UnitKind>& units, cons
 // How long the block takes on an idle rank: its two FIFO streams swept in order.
 base::Time duration(const Block& block);
 
+// duration(build_block(...)) without the block.
+base::Time block_duration(schedules::Kind kind, const std::vector<UnitKind>& units,
+                          const std::vector<UnitKind>& backward_units, const UnitPrices& prices);
+
 // Builds each block once: actions of the same kind on the same stages share theirs.
 class BlockLibrary {
  public:

@@ -35,7 +35,8 @@ StepCosts::LeastWork least_work_of(const Inputs& inputs, const UnitPrices& price
   for (std::size_t u = 0; u < unit_kinds; ++u) {
     const auto unit = static_cast<UnitKind>(u);
     if (std::find(units.begin(), units.end(), unit) == units.end()) continue;
-    const Block f = build_block(Kind::forward, {unit}, {}, prices), b = build_block(Kind::backward_input, {unit}, {}, prices),
+    const Block f = build_block(Kind::forward, {unit}, {}, prices),
+                b = build_block(Kind::backward_input, {unit}, {}, prices),
                 w = build_block(Kind::backward_weight, {unit}, {}, prices);
     of_unit[u].split = duration(f) + duration(b) + duration(w);
     of_unit[u].fused = duration(f) + std::max(duration(b), b.compute + w.compute);
@@ -91,6 +92,12 @@ const model::ActivationBytes& StepCosts::activations(ContentTable::Id content) {
   return known;
 }
 
+const std::vector<std::vector<std::int64_t>>& StepCosts::splits(const BalanceProblem& problem) {
+  const auto [known, added] = splits_.try_emplace(problem.digest);
+  if (added) known->second = balanced_splits(*contents_, problem, times_);
+  return known->second;
+}
+
 std::vector<model::ParameterCount> content_parameters(const Inputs& inputs, const ContentTable& contents) {
   std::vector<model::ParameterCount> all;
   for (std::size_t id = 0; id < contents.size(); ++id) {
@@ -121,17 +128,16 @@ const StepPreparer::Tail& StepPreparer::tail(const Inputs& inputs, const model::
 
 void StepPreparer::prepare(const Inputs& inputs, const StepProgram& program, StepCosts& costs,
                            std::vector<StepCandidate>& out) {
-  std::vector<std::vector<std::int64_t>> splits;
-  if (inputs.plan.layers_per_stage.empty())
-    splits = balanced_splits(contents_, program.balance(), costs.times());
-  else
-    splits = {inputs.plan.layers_per_stage};
   tails_.clear();
-  out.resize(splits.size());
-  for (std::size_t i = 0; i < splits.size(); ++i) {
-    out[i].layers = std::move(splits[i]);
-    add(inputs, program, costs, out[i]);
+  if (!inputs.plan.layers_per_stage.empty()) {
+    out.resize(1);
+    out.front().layers = inputs.plan.layers_per_stage;
+  } else {
+    const std::vector<std::vector<std::int64_t>>& splits = costs.splits(program.balance());
+    out.resize(splits.size());
+    for (std::size_t i = 0; i < splits.size(); ++i) out[i].layers = splits[i];
   }
+  for (StepCandidate& candidate : out) add(inputs, program, costs, candidate);
 }
 
 void StepPreparer::add(const Inputs& inputs, const StepProgram& program, StepCosts& costs, StepCandidate& candidate) {
@@ -139,8 +145,8 @@ void StepPreparer::add(const Inputs& inputs, const StepProgram& program, StepCos
   const auto id_of = [&](int stage) { return ids[static_cast<std::size_t>(stage)]; };
   candidate.durations.clear();
   for (const StepProgram::Block& block : program.blocks()) {
-    candidate.durations.push_back(costs.times().of(block.kind, id_of(block.stage),
-                                                   id_of(block.backward_stage >= 0 ? block.backward_stage : block.stage)));
+    candidate.durations.push_back(costs.times().of(
+        block.kind, id_of(block.stage), id_of(block.backward_stage >= 0 ? block.backward_stage : block.stage)));
   }
   activations_.clear();
   for (const ContentTable::Id id : ids) activations_.push_back(costs.activations(id));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include "model/counts.h"
@@ -16,8 +17,8 @@ namespace hourglass::sim {
 // Whether the fast path knows all that the plan asks for; else use simulate().
 bool fast_step_covers(const Inputs& inputs, const ContentTable& contents);
 
-// What all plans of one tensor, context, expert and expert-tensor parallelism, micro-batch, precision, recomputation and
-// SMs for communication share. Not for two threads at once.
+// What all plans of one tensor, context, expert and expert-tensor parallelism, micro-batch, precision, recomputation
+// and SMs for communication share. Not for two threads at once.
 class StepCosts {
  public:
   StepCosts(const Inputs& inputs, const ContentTable& contents);
@@ -25,6 +26,8 @@ class StepCosts {
   StepCosts& operator=(const StepCosts&) = delete;
 
   BlockTimes& times() { return times_; }
+  // balanced_splits(), worked out once for schedules that ask for the same.
+  const std::vector<std::vector<std::int64_t>>& splits(const BalanceProblem& problem);
   // Of one micro-batch on a stage.
   const model::ActivationBytes& activations(ContentTable::Id content);
   double buffers_alone() const { return buffers_alone_; }  // without a pipeline
@@ -44,6 +47,7 @@ class StepCosts {
   std::vector<model::ActivationBytes> activations_;  // [content], total < 0: not yet known
   double buffers_alone_ = 0.0, boundary_bytes_ = 0.0;
   LeastWork least_;
+  std::map<std::uint64_t, std::vector<std::vector<std::int64_t>>> splits_;  // by the problem's digest
 };
 
 // Unsharded parameters of every content.

@@ -6,21 +6,20 @@
 //   arrival  = max(end(producer), arrival of the message before it on the producer's NIC) + message time
 //
 // where the messages of one rank queue in the order of their producers, and those of one producer in the order of their
-// consumers (lower.cpp, add_messages). All times are the engine's integer picoseconds, so the result is the same number;
-// tests compare the two.
+// consumers (lower.cpp, add_messages). All times are the engine's integer picoseconds, so the result is the same
+// number; tests compare the two.
 //
 // What does not depend on the plan is compiled: the order of execution, the block of each action, and a slot for each
 // message, reused once its consumer has run, so that the slots of a step stay in the cache. Eight plans are swept at a
 // time, one a lane.
 //
-// Memory: activations are held from the begin of a forward to the end of its backward, so what a rank holds follows from
-// the order of its actions alone (sim/memory.cpp). Of all moments only those are kept at which no other moment holds at
-// least as much of everything.
+// Memory: activations are held from the begin of a forward to the end of its backward, so what a rank holds follows
+// from the order of its actions alone (sim/memory.cpp). Of all moments only those are kept at which no other moment
+// holds at least as much of everything.
 #include "sim/step_program.h"
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <tuple>
 
 #include "schedules/dependencies.h"
@@ -38,20 +37,20 @@ namespace {
 
 using schedules::Kind;
 
-struct Message {
-  std::uint32_t consumer = 0;
-  std::uint32_t slot = 0;
-};
+constexpr std::uint32_t none = ~std::uint32_t{0};
+using Consumers = std::array<std::uint32_t, 2>;  // of what an action sends: activations onwards, gradients back
 
-std::vector<std::vector<Message>> messages_of(const schedules::Dependencies& dependencies) {
-  std::vector<std::vector<Message>> messages(dependencies.rank_begin.back());
-  for (std::uint32_t i = 0; i < messages.size(); ++i) {
+std::vector<Consumers> consumers_of(const schedules::Dependencies& dependencies) {
+  std::vector<Consumers> consumers(dependencies.rank_begin.back(), {none, none});
+  for (std::uint32_t i = 0; i < consumers.size(); ++i) {
     for (std::uint32_t d = dependencies.input_begin[i]; d < dependencies.input_begin[i + 1]; ++d) {
       const schedules::Dependency& input = dependencies.inputs[d];
-      if (input.remote) messages[input.producer].push_back({i, 0});
+      if (!input.remote) continue;
+      Consumers& known = consumers[input.producer];
+      known[known[0] == none ? 0 : 1] = i;
     }
   }
-  return messages;
+  return consumers;
 }
 
 }  // namespace
@@ -64,39 +63,45 @@ StepProgram::StepProgram(const schedules::Schedule& schedule)
 
 void StepProgram::compile(const schedules::Schedule& schedule) {
   const schedules::Dependencies dependencies = schedules::derive_dependencies(schedule);
-  std::vector<std::vector<Message>> messages = messages_of(dependencies);
-  std::vector<Node> nodes(messages.size());
+  const std::vector<Consumers> consumers = consumers_of(dependencies);
+  std::vector<std::uint32_t> block_of, rank_of;
+  block_of.reserve(consumers.size());
+  rank_of.reserve(consumers.size());
   std::map<std::tuple<Kind, int, int>, std::uint32_t> known;
-  for (std::size_t r = 0, i = 0; r < schedule.actions.size(); ++r) {
+  for (std::size_t r = 0; r < schedule.actions.size(); ++r) {
+    std::vector<Use>& uses = uses_[r];
     for (const schedules::Action& action : schedule.actions[r]) {
-      const auto [found, added] =
-          known.try_emplace({action.kind, action.stage, action.backward_stage}, static_cast<std::uint32_t>(blocks_.size()));
-      if (added) blocks_.push_back({action.kind, action.stage, action.backward_stage});
-      nodes[i].block = found->second;
-      nodes[i++].rank = static_cast<std::uint32_t>(r);
-      std::vector<Use>& uses = uses_[r];
-      const auto use = std::find_if(uses.begin(), uses.end(), [&](const Use& u) { return u.block == found->second; });
-      if (use == uses.end())
-        uses.push_back({found->second, 1});
-      else
-        ++use->times;
+      const Block block{action.kind, action.stage, action.backward_stage};
+      auto use = std::find_if(uses.begin(), uses.end(), [&](const Use& u) { return blocks_[u.block] == block; });
+      if (use == uses.end()) {
+        const auto [found, added] = known.try_emplace({block.kind, block.stage, block.backward_stage},
+                                                      static_cast<std::uint32_t>(blocks_.size()));
+        if (added) blocks_.push_back(block);
+        use = uses.insert(use, {found->second, 0});
+      }
+      ++use->times;
+      block_of.push_back(use->block);
+      rank_of.push_back(static_cast<std::uint32_t>(r));
     }
   }
   std::vector<std::uint32_t> free;
+  std::vector<std::array<std::uint32_t, 2>> inputs(consumers.size(), {0, 0});
+  nodes_.reserve(consumers.size());
   for (const std::uint32_t id : schedules::execution_order(dependencies)) {
-    Node& node = nodes[id];
-    for (const std::uint32_t slot : node.input) {
-      if (slot != 0) free.push_back(slot);
+    Node& node = nodes_.emplace_back();
+    node.block = block_of[id];
+    node.rank = rank_of[id];
+    for (std::size_t i = 0; i < 2; ++i) {
+      node.input[i] = inputs[id][i];
+      if (node.input[i] != 0) free.push_back(node.input[i]);
     }
-    std::size_t outputs = 0;
-    for (const Message& message : messages[id]) {
+    for (std::size_t o = 0; o < 2 && consumers[id][o] != none; ++o) {
       if (free.empty()) free.push_back(static_cast<std::uint32_t>(slots_++));
-      node.output[outputs++] = free.back();
-      Node& consumer = nodes[message.consumer];
-      consumer.input[consumer.input[0] == 0 ? 0 : 1] = free.back();
+      node.output[o] = free.back();
+      std::array<std::uint32_t, 2>& input = inputs[consumers[id][o]];
+      input[input[0] == 0 ? 0 : 1] = free.back();
       free.pop_back();
     }
-    nodes_.push_back(node);
   }
 }
 
@@ -147,7 +152,8 @@ struct Counts {
 
 // What the rank holds, changed by an action: when it begins, and when it ends.
 void begin(const schedules::Action& action, std::vector<Counts>& held) {
-  if (action.kind == Kind::forward || action.kind == Kind::overlapped) ++held[static_cast<std::size_t>(action.stage)].whole;
+  if (action.kind == Kind::forward || action.kind == Kind::overlapped)
+    ++held[static_cast<std::size_t>(action.stage)].whole;
 }
 void end(const schedules::Action& action, std::vector<Counts>& held) {
   Counts& own = held[static_cast<std::size_t>(action.stage)];
@@ -170,32 +176,29 @@ void end(const schedules::Action& action, std::vector<Counts>& held) {
   }
 }
 
-using Moment = std::vector<std::int32_t>;  // whole and kept of every stage of a rank
-
-bool covers(const Moment& a, const Moment& b) {
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (a[i] < b[i]) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 void StepProgram::record_peaks(const schedules::Schedule& schedule) {
+  using Moment = std::vector<Held>;
+  std::vector<Counts> held(balance_.ranks_of_stage.size());
   for (std::size_t rank = 0; rank < schedule.actions.size(); ++rank) {
     const std::vector<std::size_t>& stages = balance_.stages_of_rank[rank];
-    std::vector<Counts> held(balance_.ranks_of_stage.size());
-    std::set<Moment> seen;
-    std::vector<Moment> largest;
+    std::vector<Moment>& largest = peaks_.emplace_back();
     const auto look = [&] {
-      Moment moment;
-      for (const std::size_t s : stages) moment.insert(moment.end(), {held[s].whole, held[s].kept});
-      if (!seen.insert(moment).second) return;
-      for (const Moment& other : largest) {
-        if (covers(other, moment)) return;
-      }
-      std::erase_if(largest, [&](const Moment& other) { return covers(moment, other); });
-      largest.push_back(std::move(moment));
+      const auto held_more = [&](const Moment& other) {  // or as much, of everything
+        return std::all_of(other.begin(), other.end(), [&](const Held& h) {
+          return h.whole >= held[h.stage].whole && h.kept >= held[h.stage].kept;
+        });
+      };
+      const auto held_less = [&](const Moment& other) {
+        return std::all_of(other.begin(), other.end(), [&](const Held& h) {
+          return h.whole <= held[h.stage].whole && h.kept <= held[h.stage].kept;
+        });
+      };
+      if (std::any_of(largest.begin(), largest.end(), held_more)) return;
+      std::erase_if(largest, held_less);
+      Moment& moment = largest.emplace_back();
+      for (const std::size_t s : stages) moment.push_back({static_cast<std::uint32_t>(s), held[s].whole, held[s].kept});
     };
     for (const schedules::Action& action : schedule.actions[rank]) {
       begin(action, held);
@@ -203,12 +206,7 @@ void StepProgram::record_peaks(const schedules::Schedule& schedule) {
       end(action, held);
       if (action.kind == Kind::backward_input) look();
     }
-    auto& peaks = peaks_.emplace_back();
-    for (const Moment& moment : largest) {
-      auto& peak = peaks.emplace_back();
-      for (std::size_t i = 0; i < stages.size(); ++i)
-        peak.push_back({static_cast<std::uint32_t>(stages[i]), moment[2 * i], moment[2 * i + 1]});
-    }
+    for (const std::size_t s : stages) held[s] = {};
   }
 }
 

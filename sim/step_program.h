@@ -25,6 +25,7 @@ class StepProgram {
   struct Block {
     schedules::Kind kind = schedules::Kind::forward;
     int stage = 0, backward_stage = -1;
+    bool operator==(const Block&) const = default;
   };
   const std::vector<Block>& blocks() const { return blocks_; }
   // How often a rank runs a block.

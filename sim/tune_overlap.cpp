@@ -19,7 +19,7 @@ constexpr std::int64_t splits[] = {8, 12, 16, 20, 24, 28, 32, 40};
 
 double pair_seconds(const UnitPrices& prices) {
   const std::vector<UnitKind> layers(timed_layers, UnitKind::moe_layer);
-  return base::seconds(duration(build_block(schedules::Kind::overlapped, layers, layers, prices))) / timed_layers;
+  return base::seconds(block_duration(schedules::Kind::overlapped, layers, layers, prices)) / timed_layers;
 }
 
 OverlapChoice best_order(const Inputs& inputs, const std::vector<OverlapOrder>& orders) {
