@@ -1,11 +1,11 @@
 // Exhaustive search over a space of plans (planner/space.h). A plan is left out
 //   illegal    where its numbers do not divide, or its schedule or its layers cannot have its shape;
-//   too large  where parameters, gradients and optimizer averaged over the pipeline already exceed the memory (the
-//              fullest rank cannot hold less than the average), or where the exact peak does: it follows from the order
-//              of actions, so that a split of the layers need not be simulated to know it;
+//   too large  where what the fullest rank holds at least exceeds the memory, first by parameters, gradients and
+//              optimizer averaged over the pipeline, then by sim/step_bounds.h, or where the exact peak does: it follows
+//              from the order of actions, so that a split of the layers need not be simulated to know it;
 //   bounded    where a plan that is already known is faster than this one can be, needs no more memory, no more GPUs
-//              and no more money. Two bounds: the work of all layers spread evenly over the pipeline; and, once layers
-//              are split, the busiest rank with its part of the tail.
+//              and no more money. Two bounds: sim/step_bounds.h; and, once layers are split, the busiest rank with its
+//              part of the tail.
 // The rest is simulated (sim/fast_step.h). "Already known" is a fixed set: the front of a coarse part of the space,
 // simulated first by every process. So what becomes of a plan depends on the search alone, not on what else ran where
 // and when, and any number of threads, machines and restarts gives the same result.
@@ -13,8 +13,9 @@
 // Work is done in units: sixteen price keys of one group (space.h) under every pipeline and schedule. The keys' prices
 // and durations stay in the cache and are nobody else's; compiled schedules are shared.
 //
-// The sweep leaves contention on the NIC out. Where the plan asks for it, the cheapest few are simulated again with it, and
-// the best of these is the answer: plans that are closer to each other than contention moves them may change places.
+// The sweep leaves contention on the NIC out. Where the plan asks for it, the cheapest few are simulated again with it,
+// and the best of these is the answer: plans that are closer to each other than contention moves them may change
+// places.
 //
 // A plan that is both illegal for its schedule and pruned before the schedule was asked counts as pruned.
 #include "planner/search.h"
@@ -46,6 +47,7 @@ struct Key {
   std::uint64_t number = 0;
   SearchChoice choice;  // with the group's values; pipeline and schedule are to be filled in
   std::unique_ptr<sim::StepCosts> costs;
+  base::Time least_step = 0;  // under the schedule at hand
 };
 
 }  // namespace
@@ -57,7 +59,7 @@ struct Search::Engine {
   }
 
   std::vector<ClusterTables> clusters;
-  std::vector<ScheduleTraits> traits;
+  std::vector<sim::ScheduleTraits> traits;
   ProgramCache programs;
 };
 
@@ -66,8 +68,9 @@ namespace {
 // One unit at work.
 class Worker {
  public:
-  Worker(const Search& search, const std::vector<ClusterTables>& clusters, const std::vector<ScheduleTraits>& traits,
-         ProgramCache& programs, const std::vector<Measures>& seeds, bool priced, std::uint64_t unit)
+  Worker(const Search& search, const std::vector<ClusterTables>& clusters,
+         const std::vector<sim::ScheduleTraits>& traits, ProgramCache& programs, const std::vector<Measures>& seeds,
+         bool priced, std::uint64_t unit)
       : space_(search.space()), traits_(traits), programs_(programs), seeds_(seeds) {
     result_.unit = unit;
     const std::uint64_t blocks = (space_.keys() + keys_per_unit - 1) / keys_per_unit;
@@ -101,14 +104,18 @@ class Worker {
     double memory = 0.0;
   };
 
-  // Keys that differ only in what has no effect count once.
+  // Plans that differ only in what has no effect count once: SMs for communication beside which nothing runs.
   bool repeats_another(const SearchChoice& c) const {
     return c.expert == 1 && c.communication_sms != space_.communication_sms.front();
+  }
+  bool repeats_another(const SearchChoice& c, const sim::ScheduleTraits& traits) const {
+    const bool overlaps = traits.pairs || (traits.fused && inputs_.plan.overlap_weight_gradients);
+    return !overlaps && c.communication_sms != space_.communication_sms.front();
   }
 
   void find_keys() {
     for (std::uint64_t k = first_key_; k < last_key_; ++k) {
-      Key key{k, space_.choice(space_.id(group_, 0, k, 0)), nullptr};
+      Key key{k, space_.choice(space_.id(group_, 0, k, 0)), nullptr, 0};
       if (!repeats_another(key.choice)) keys_.push_back(std::move(key));
     }
   }
@@ -129,8 +136,8 @@ class Worker {
   }
 
   bool beaten(base::Time step, double memory) const {
-    const double tokens = static_cast<double>(inputs_.plan.global_batch) *
-                          static_cast<double>(inputs_.plan.micro_batch.sequence_length);
+    const double tokens =
+        static_cast<double>(inputs_.plan.global_batch) * static_cast<double>(inputs_.plan.micro_batch.sequence_length);
     const double seconds = base::seconds(step) / tokens, gpus = static_cast<double>(inputs_.plan.gpus),
                  cost = seconds * gpus * rate_;
     for (const Measures& seed : seeds_) {
@@ -140,20 +147,22 @@ class Worker {
     return false;
   }
 
-  // Bounds that need no schedule and no split. True if the plan is still of interest.
-  bool survives(Key& key, const ScheduleTraits& traits) {
-    const double least = least_memory(inputs_, tables_->all, traits.copies);
-    if (least > limit_) {
-      ++result_.too_large;
-      return false;
-    }
-    if (!key.costs) key.costs = std::make_unique<sim::StepCosts>(inputs_, tables_->contents);
-    const sim::StepCosts::LeastWork& work = key.costs->least_work();
-    const base::Time per_micro_batch = traits.pairs ? work.paired : traits.fused ? work.fused : work.split;
-    const base::Time bound = per_micro_batch * inputs_.plan.micro_batches() / inputs_.plan.parallel.pipeline;
-    if (!beaten(bound, least)) return true;
-    ++result_.bounded;
+  bool keep(bool large, base::Time least_step, double least_memory) {
+    if (!large && !beaten(least_step, least_memory)) return true;
+    ++(large ? result_.too_large : result_.bounded);
     return false;
+  }
+  // By bounds that need neither the schedule's order nor a split; then by one that needs the order.
+  bool survives(Key& key, const sim::ScheduleTraits& traits) {
+    const double memory = least_memory(inputs_, tables_->all, traits.copies);
+    if (memory > limit_) return keep(true, 0, memory);
+    if (!key.costs) key.costs = std::make_unique<sim::StepCosts>(inputs_, tables_->contents);
+    key.least_step = sim::least_step(inputs_, tables_->contents, tables_->parameters, traits, *key.costs);
+    return keep(false, key.least_step, memory);
+  }
+  bool survives(Key& key, const sim::StepProgram& program) {
+    const double memory = sim::least_memory_bytes(inputs_, tables_->contents, tables_->parameters, program, *key.costs);
+    return keep(memory > limit_, key.least_step, memory);
   }
 
   void run_shape(std::size_t p, std::size_t s, const std::vector<Key*>& alive) {
@@ -162,6 +171,7 @@ class Worker {
     sweeps_.resize(std::max(sweeps_.size(), alive.size()));
     std::size_t count = 0;
     for (Key* key : alive) {
+      if (repeats_another(key->choice, traits_[s])) continue;
       set_plan(*key, p);
       legal(inputs_.plan, inputs_);  // completes data parallelism
       if (survives(*key, traits_[s])) sweeps_[count++].key = key;
@@ -177,6 +187,7 @@ class Worker {
       Key* key = sweeps_[i].key;
       set_plan(*key, p);
       legal(inputs_.plan, inputs_);
+      if (!survives(*key, *program)) continue;
       Sweep& sweep = sweeps_[kept];
       preparer.prepare(inputs_, *program, *key->costs, sweep.candidates);
       if (!worth_sweeping(sweep)) continue;
@@ -194,13 +205,8 @@ class Worker {
       memory = std::min(memory, candidate.largest_memory_bytes);
       bound = std::min(bound, candidate.bound);
     }
-    const bool large = memory > limit_;
-    if (large || beaten(bound, memory)) {
-      ++(large ? result_.too_large : result_.bounded);
-      return false;
-    }
     sweep.best = 0;
-    return true;
+    return keep(memory > limit_, bound, memory);
   }
 
   void sweep_all(const sim::StepProgram& program, std::size_t count) {
@@ -263,7 +269,7 @@ class Worker {
   }
 
   const Space& space_;
-  const std::vector<ScheduleTraits>& traits_;
+  const std::vector<sim::ScheduleTraits>& traits_;
   ProgramCache& programs_;
   const std::vector<Measures>& seeds_;
   std::uint64_t group_ = 0, first_key_ = 0, last_key_ = 0;
@@ -290,9 +296,7 @@ Search::Search(Space space, const SearchOptions& options) : space_(std::move(spa
 
 Search::~Search() = default;
 
-std::uint64_t Search::units() const {
-  return space_.groups() * ((space_.keys() + keys_per_unit - 1) / keys_per_unit);
-}
+std::uint64_t Search::units() const { return space_.groups() * ((space_.keys() + keys_per_unit - 1) / keys_per_unit); }
 
 std::string Search::digest() const {
   base::Json all = {{"axes", base::Json::array()}, {"inputs", base::Json::array()}};
@@ -323,7 +327,8 @@ void Search::run(const std::vector<std::uint64_t>& units, const std::function<vo
 #pragma omp parallel for schedule(dynamic, 1)
   for (std::size_t i = 0; i < units.size(); ++i) {
     try {
-      UnitResult result = Worker(*this, engine_->clusters, engine_->traits, engine_->programs, seeds_, priced_, units[i]).run();
+      UnitResult result =
+          Worker(*this, engine_->clusters, engine_->traits, engine_->programs, seeds_, priced_, units[i]).run();
 #pragma omp critical(search_done)
       if (failure.empty()) done(std::move(result));
     } catch (const std::exception& error) {
@@ -436,8 +441,8 @@ double Search::training_tokens() const {
   const sim::Plan& plan = space_.clusters.front().plan;
   double tokens = 0.0;
   for (const sim::TrainingStage& stage : plan.stages)
-    tokens += stage.tokens + stage.steps * static_cast<double>(stage.global_batch) *
-                                 static_cast<double>(stage.sequence_length);
+    tokens += stage.tokens +
+              stage.steps * static_cast<double>(stage.global_batch) * static_cast<double>(stage.sequence_length);
   return tokens;
 }
 

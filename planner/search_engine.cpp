@@ -42,9 +42,9 @@ std::shared_ptr<const sim::StepProgram> ProgramCache::get(const ScheduleChoice& 
   return entry->program;
 }
 
-ScheduleTraits traits_of(const ScheduleChoice& choice) {
+sim::ScheduleTraits traits_of(const ScheduleChoice& choice) {
   const schedules::CatalogueEntry& entry = schedules::catalogue_entry(choice.name);
-  ScheduleTraits traits;
+  sim::ScheduleTraits traits;
   traits.stages_per_rank = choice.chunks > 0 ? choice.chunks : entry.default_chunks;
   traits.copies = entry.parameter_copies;
   traits.stages_per_rank /= traits.copies;

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "planner/search.h"
-#include "sim/fast_step.h"
+#include "sim/step_bounds.h"
 
 // The inner loop of a search: one unit of work at a time.
 namespace hourglass::planner {
@@ -28,12 +28,7 @@ class ProgramCache {
   std::size_t bytes_ = 0;
 };
 
-// What a schedule does whatever its shape.
-struct ScheduleTraits {
-  int stages_per_rank = 1, copies = 1;
-  bool pairs = false, fused = false;  // overlapped pairs; B and W as one
-};
-ScheduleTraits traits_of(const ScheduleChoice& schedule);
+sim::ScheduleTraits traits_of(const ScheduleChoice& schedule);
 
 // What all plans on one cluster share.
 struct ClusterTables {

@@ -26,27 +26,41 @@ namespace {
 
 using schedules::Kind;
 
-StepCosts::LeastWork least_work_of(const Inputs& inputs, const UnitPrices& prices) {
-  std::vector<UnitKind> units = {UnitKind::embedding};
-  for (const model::LayerKind kind : inputs.model.layers) units.push_back(layer_unit(kind));
-  for (const UnitKind unit : closing_units(inputs)) units.push_back(unit);
-  std::array<StepCosts::LeastWork, unit_kinds> of_unit;
-  StepCosts::LeastWork least;
-  for (std::size_t u = 0; u < unit_kinds; ++u) {
-    const auto unit = static_cast<UnitKind>(u);
-    if (std::find(units.begin(), units.end(), unit) == units.end()) continue;
-    const Block f = build_block(Kind::forward, {unit}, {}, prices),
-                b = build_block(Kind::backward_input, {unit}, {}, prices),
-                w = build_block(Kind::backward_weight, {unit}, {}, prices);
-    of_unit[u].split = duration(f) + duration(b) + duration(w);
-    of_unit[u].fused = duration(f) + std::max(duration(b), b.compute + w.compute);
-    of_unit[u].paired = f.compute + b.compute + w.compute;
+StepCosts::UnitWork work_of(UnitKind unit, const UnitPrices& prices) {
+  Block f = build_block(Kind::forward, {unit}, {}, prices), b = build_block(Kind::backward_input, {unit}, {}, prices),
+        w = build_block(Kind::backward_weight, {unit}, {}, prices);
+  for (Block* each : {&f, &b, &w}) each->host = 0;  // hides behind other units of the block
+  StepCosts::UnitWork work;
+  work.forward = duration(f), work.backward = duration(b);
+  work.backward_computation = b.compute + w.compute;
+  work.split = work.forward + work.backward + w.compute;
+  work.computation = f.compute + work.backward_computation;
+  for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input}) {
+    std::array<base::Time, 2> alone_and_beside{};
+    for (std::size_t overlapped = 0; overlapped < 2; ++overlapped) {
+      for (const PricedPart& part : prices.of(unit, pass, overlapped == 1)) {
+        for (const PricedRun& run : part) alone_and_beside[overlapped] += run.communication ? run.work : 0;
+      }
+    }
+    work.communication += std::min(alone_and_beside[0], alone_and_beside[1]);
   }
-  for (const UnitKind unit : units) {
-    const StepCosts::LeastWork& each = of_unit[static_cast<std::size_t>(unit)];
-    least.split += each.split;
-    least.fused += each.fused;
-    least.paired += each.paired;
+  return work;
+}
+
+StepCosts::LeastWork least_work_of(const Inputs& inputs, const UnitPrices& prices) {
+  StepCosts::LeastWork least;
+  const auto any = [&](model::LayerKind kind) {
+    return std::find(inputs.model.layers.begin(), inputs.model.layers.end(), kind) != inputs.model.layers.end();
+  };
+  if (any(model::LayerKind::moe)) least.moe = work_of(UnitKind::moe_layer, prices);
+  if (any(model::LayerKind::dense)) least.dense = work_of(UnitKind::dense_layer, prices);
+  least.first = work_of(UnitKind::embedding, prices);
+  for (const UnitKind unit : closing_units(inputs)) {
+    const StepCosts::UnitWork each = work_of(unit, prices);
+    for (const auto part :
+         {&StepCosts::UnitWork::forward, &StepCosts::UnitWork::backward, &StepCosts::UnitWork::backward_computation,
+          &StepCosts::UnitWork::split, &StepCosts::UnitWork::computation, &StepCosts::UnitWork::communication})
+      least.last.*part += each.*part;
   }
   return least;
 }
@@ -151,7 +165,7 @@ void StepPreparer::add(const Inputs& inputs, const StepProgram& program, StepCos
   activations_.clear();
   for (const ContentTable::Id id : ids) activations_.push_back(costs.activations(id));
   const model::Parallelism& parallel = inputs.plan.parallel;
-  const double buffers = costs.buffers_alone() + (parallel.pipeline > 1 ? 4.0 * costs.boundary_bytes() : 0.0);
+  const double buffers = costs.buffers(parallel.pipeline);
   candidate.message = message_time(inputs);
   candidate.closing = candidate.bound = 0;
   candidate.largest_memory_bytes = 0.0;

@@ -30,12 +30,17 @@ class StepCosts {
   const std::vector<std::vector<std::int64_t>>& splits(const BalanceProblem& problem);
   // Of one micro-batch on a stage.
   const model::ActivationBytes& activations(ContentTable::Id content);
-  double buffers_alone() const { return buffers_alone_; }  // without a pipeline
-  double boundary_bytes() const { return boundary_bytes_; }
-  // Seconds of all layers and ends for one micro-batch that no schedule can undercut: with F, B and W apart, with B and
-  // W as one, and with pairs.
+  double buffers(std::int64_t pipeline) const { return buffers_alone_ + (pipeline > 1 ? 4.0 * boundary_bytes_ : 0.0); }
+  // What one micro-batch takes at least, each of these summed over the units of a rank: alone, the operators of F and
+  // of B follow each other (W only computes); a fused BW is not over before B, nor before all its computation; a pair
+  // not before all its computation, nor before all its communication.
+  struct UnitWork {
+    base::Time forward = 0, backward = 0, backward_computation = 0;  // computation of B and W
+    base::Time split = 0;                                            // F, B and W one after the other
+    base::Time computation = 0, communication = 0;                   // of all three
+  };
   struct LeastWork {
-    base::Time split = 0, fused = 0, paired = 0;
+    UnitWork moe, dense, first, last;  // a layer of each kind, and the ends of the model
   };
   const LeastWork& least_work() const { return least_; }
 
@@ -50,7 +55,7 @@ class StepCosts {
   std::map<std::uint64_t, std::vector<std::vector<std::int64_t>>> splits_;  // by the problem's digest
 };
 
-// Unsharded parameters of every content.
+// Unsharded parameters of every content; the last one holds the whole model.
 std::vector<model::ParameterCount> content_parameters(const Inputs& inputs, const ContentTable& contents);
 
 // One split of the layers, ready to be swept.

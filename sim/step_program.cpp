@@ -210,6 +210,17 @@ void StepProgram::record_peaks(const schedules::Schedule& schedule) {
   }
 }
 
+const std::vector<StepProgram::Held>& StepProgram::fullest(std::size_t rank) const {
+  const auto micro_batches = [](const std::vector<Held>& moment) {
+    std::int32_t sum = 0;
+    for (const Held& held : moment) sum += 2 * held.whole + held.kept;
+    return sum;
+  };
+  return *std::max_element(peaks_[rank].begin(), peaks_[rank].end(), [&](const auto& a, const auto& b) {
+    return micro_batches(a) < micro_batches(b);
+  });
+}
+
 double StepProgram::peak_activations(std::size_t rank, const std::vector<model::ActivationBytes>& stages) const {
   double peak = 0.0;
   for (const auto& moment : peaks_[rank]) {

@@ -47,6 +47,13 @@ class StepProgram {
 
   // The most activations a rank ever holds; `stages`: what one micro-batch leaves on each stage.
   double peak_activations(std::size_t rank, const std::vector<model::ActivationBytes>& stages) const;
+  // Micro-batches that a rank holds at one moment: whole, and what their weight gradient still needs.
+  struct Held {
+    std::uint32_t stage = 0;
+    std::int32_t whole = 0, kept = 0;
+  };
+  // Of each stage of the rank, at the moment when it holds the most micro-batches of all its stages.
+  const std::vector<Held>& fullest(std::size_t rank) const;
 
  private:
   // One action at its place in an order of execution. Messages wait in slots until they are consumed; slot 0 is none.
@@ -55,11 +62,6 @@ class StepProgram {
     std::uint32_t output[2] = {0, 0};
     std::uint32_t block = 0;
     std::uint32_t rank = 0;
-  };
-  // Micro-batches that a rank holds at one moment: whole, and what their weight gradient still needs.
-  struct Held {
-    std::uint32_t stage = 0;
-    std::int32_t whole = 0, kept = 0;
   };
   void compile(const schedules::Schedule& schedule);
   void record_peaks(const schedules::Schedule& schedule);

@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "schedules/catalogue.h"
-#include "sim/fast_step.h"
 #include "sim/simulate.h"
+#include "sim/step_bounds.h"
 
 using namespace hourglass;
 
@@ -48,10 +48,25 @@ bool randomise(sim::Inputs& inputs, std::mt19937_64& random) {
   return plan.micro_batches() * plan.parallel.pipeline <= 2048;
 }
 
+// Bounds that a search asks before it splits the layers. Returns the bound of the step over the step.
+double check_bounds(const sim::Inputs& inputs, const sim::FastStep& fast) {
+  const sim::StepProgram program(sim::plan_schedule(inputs.plan));
+  const sim::ContentTable contents(inputs);
+  sim::StepCosts costs(inputs, contents);
+  const std::vector<model::ParameterCount> parameters = sim::content_parameters(inputs, contents);
+  const sim::ScheduleTraits traits{1, program.copies(), program.balance().pairs, program.balance().fused};
+  const base::Time step = sim::least_step(inputs, contents, parameters, traits, costs);
+  CHECK(step <= fast.step);
+  CHECK(sim::least_memory_bytes(inputs, contents, parameters, program, costs) <=
+        fast.largest_memory_bytes * (1.0 + 1e-9));
+  return base::seconds(step) / base::seconds(fast.step);
+}
+
 void compare(const std::string& file, int wanted) {
   sim::Inputs inputs = sim::load_inputs(plans + file, {"plan.contention=false"});
   std::mt19937_64 random(7);
   int compared = 0;
+  double tightness = 0.0;
   for (int tries = 0; compared < wanted && tries < 100 * wanted; ++tries) {
     if (!randomise(inputs, random)) continue;
     CAPTURE(inputs.plan.schedule);
@@ -67,8 +82,10 @@ void compare(const std::string& file, int wanted) {
     CHECK(base::seconds(fast.step) == slow.step_time_s);
     CHECK(fast.largest_memory_bytes == doctest::Approx(slow.largest_memory_bytes()).epsilon(1e-14));
     CHECK(fast.layers_per_stage == slow.layers_per_stage);
+    tightness += check_bounds(inputs, fast);
     ++compared;
   }
+  MESSAGE(file << ": the bound is " << tightness / compared << " of the step");
   CHECK(compared == wanted);
 }
 
@@ -99,9 +116,9 @@ TEST_CASE("eight plans in one sweep are the eight alone") {
 }
 
 TEST_CASE("a plan with its own network is simulated as a whole") {
-  const sim::Inputs inputs = sim::load_inputs(
-      plans + "deepseek-v3.json",
-      {"plan.gpus=128", "plan.global_batch=128", "plan.pipeline_parallel=4", "plan.expert_parallel=32",
-       "plan.schedule=1f1b", R"(plan.network={"expert_skew":0.2})"});
+  const sim::Inputs inputs =
+      sim::load_inputs(plans + "deepseek-v3.json",
+                       {"plan.gpus=128", "plan.global_batch=128", "plan.pipeline_parallel=4", "plan.expert_parallel=32",
+                        "plan.schedule=1f1b", R"(plan.network={"expert_skew":0.2})"});
   CHECK(base::seconds(sim::fast_step(inputs).step) == sim::simulate(inputs).step_time_s);
 }
