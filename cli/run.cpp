@@ -173,18 +173,22 @@ std::vector<kernels::Timeline> compare_with_prediction(const kernels::PipelineMo
                                                        kernels::Executor<Scalar>& executor, const RunOptions& options,
                                                        reports::RunReport& report) {
   reports::ExecutedComparison out;
-  out.calibration_threads = std::min(schedule.ranks, report.cores);
+  std::vector<int> cores = kernels::usable_cores();
+  if (cores.size() > static_cast<std::size_t>(schedule.ranks)) cores.resize(static_cast<std::size_t>(schedule.ranks));
+  out.calibration_threads = static_cast<int>(cores.size());
   out.runs = options.runs;
   constexpr int calibration_micro_batches = 6;
   const auto batch = kernels::random_batch(model.shape, calibration_micro_batches, options.seed + 2);
-  kernels::CostMeter<Scalar> meter(model, batch, out.calibration_threads);
+  kernels::CostMeter<Scalar> meter(model, batch, cores);
   std::vector<kernels::Timeline> runs;
   for (int i = 0; i < options.runs; ++i) {
     meter.measure();
-    runs.push_back(executor.run().timeline);
+    runs.push_back(executor.run(cores).timeline);
   }
   const double message_bytes = static_cast<double>(report.tokens * model.shape.hidden) * sizeof(Scalar);
-  const kernels::RunCosts costs{meter.costs(), kernels::measure_message(message_bytes)};
+  kernels::RunCosts costs{{}, kernels::measure_message(message_bytes)};
+  for (std::size_t rank = 0; rank < schedule.actions.size(); ++rank)
+    costs.ranks.push_back(meter.costs(rank % cores.size()));
   const kernels::RunComparison comparison = kernels::compare_runs(schedule, costs, runs);
   out.predicted_s = comparison.predicted_s, out.executed_s = comparison.executed_s;
   out.fastest_s = comparison.fastest_s, out.message_s = costs.message_s;

@@ -202,7 +202,7 @@ template <class T>
 Executor<T>::~Executor() = default;
 
 template <class T>
-ExecutedStep<T> Executor<T>::run() {
+ExecutedStep<T> Executor<T>::run(const std::vector<int>& cores) {
   for (const auto& copy : copies_) {
     for (const auto& named : copy->gradients.list()) named.tensor->fill(T(0));
     copy->finished = 0;
@@ -213,22 +213,24 @@ ExecutedStep<T> Executor<T>::run() {
   Exchange<T> exchange(schedule_.ranks);
   std::vector<Rank> ranks;
   for (int r = 0; r < schedule_.ranks; ++r) ranks.emplace_back(*this, r, exchange, step.losses);
-  run_ranks(ranks, exchange);
+  run_ranks(ranks, exchange, cores);
   collect(ranks, step);
   return step;
 }
 
 // Lets all ranks go at the same moment. The first fault of a rank stops the others and is thrown when all have ended.
 template <class T>
-void Executor<T>::run_ranks(std::vector<Rank>& ranks, Exchange<T>& exchange) const {
+void Executor<T>::run_ranks(std::vector<Rank>& ranks, Exchange<T>& exchange, const std::vector<int>& cores) const {
   std::mutex failure_mutex;
   std::exception_ptr failure;
   std::latch ready(schedule_.ranks + 1);
   std::chrono::steady_clock::time_point zero;
   std::vector<std::thread> threads;
-  for (Rank& rank : ranks) {
-    threads.emplace_back([&] {
+  for (std::size_t r = 0; r < ranks.size(); ++r) {
+    threads.emplace_back([&, r] {
+      Rank& rank = ranks[r];
       use_one_thread();
+      if (!cores.empty()) keep_to_core(cores[r % cores.size()]);
       ready.arrive_and_wait();
       try {
         rank.run(zero);

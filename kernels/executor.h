@@ -52,12 +52,13 @@ class Executor {
 
   // One step from gradients of zero. The same memory is used again, so that only the first step pays for making it.
   // Throws base::Error for a deadlock (who waits for whom), an action out of place, and work that is never done.
-  ExecutedStep<T> run();
+  // With `cores` rank r keeps to cores[r % their number].
+  ExecutedStep<T> run(const std::vector<int>& cores = {});
 
  private:
   struct Copy;  // of a stage
   class Rank;
-  void run_ranks(std::vector<Rank>& ranks, Exchange<T>& exchange) const;
+  void run_ranks(std::vector<Rank>& ranks, Exchange<T>& exchange, const std::vector<int>& cores) const;
   void collect(std::vector<Rank>& ranks, ExecutedStep<T>& step) const;
 
   const PipelineModel<T>& model_;

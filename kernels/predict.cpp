@@ -24,8 +24,7 @@ using Group = std::tuple<int, Kind, int>;
 Group group_of(const Action& action) { return {action.stage, action.kind, action.backward_stage}; }
 
 struct Samples {
-  std::vector<double> seconds, cpu_seconds;
-  double predicted_s = 0.0;
+  std::vector<double> predicted, seconds, cpu_seconds;
 };
 
 }  // namespace
@@ -97,9 +96,10 @@ Prediction predict(const schedules::Schedule& schedule, const std::vector<std::v
 
 Prediction predict(const schedules::Schedule& schedule, const RunCosts& costs) {
   std::vector<std::vector<double>> seconds;
-  for (const auto& actions : schedule.actions) {
+  for (std::size_t r = 0; r < schedule.actions.size(); ++r) {
     seconds.emplace_back();
-    for (const Action& action : actions) seconds.back().push_back(predicted_seconds(action, costs.stages));
+    for (const Action& action : schedule.actions[r])
+      seconds.back().push_back(predicted_seconds(action, costs.ranks[r]));
   }
   return predict(schedule, seconds, costs.message_s);
 }
@@ -120,7 +120,7 @@ std::map<Group, Samples> samples_of(const schedules::Schedule& schedule, const R
   for (std::size_t r = 0; r < schedule.actions.size(); ++r) {
     for (std::size_t i = 0; i < schedule.actions[r].size(); ++i) {
       Samples& samples = groups[group_of(schedule.actions[r][i])];
-      samples.predicted_s = predicted_seconds(schedule.actions[r][i], costs.stages);
+      samples.predicted.push_back(predicted_seconds(schedule.actions[r][i], costs.ranks[r]));
       for (const Timeline& run : runs) {
         const ActionTime& time = run.actions[r][i];
         samples.seconds.push_back(time.end_s - time.start_s);
@@ -155,7 +155,7 @@ RunComparison compare_runs(const schedules::Schedule& schedule, const RunCosts& 
   for (auto& [group, samples] : samples_of(schedule, costs, runs)) {
     const auto& [stage, kind, backward_stage] = group;
     const auto count = static_cast<int>(samples.seconds.size() / runs.size());
-    comparison.actions.push_back({kind, stage, backward_stage, count, samples.predicted_s,
+    comparison.actions.push_back({kind, stage, backward_stage, count, median(std::move(samples.predicted)),
                                   median(std::move(samples.seconds)), median(std::move(samples.cpu_seconds))});
   }
   return comparison;

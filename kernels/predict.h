@@ -10,8 +10,8 @@
 namespace hourglass::kernels {
 
 struct RunCosts {
-  std::vector<StageCost> stages;
-  double message_s = 0.0;  // from one rank to another
+  std::vector<std::vector<StageCost>> ranks;  // of each rank: every stage's, on the rank's core
+  double message_s = 0.0;                     // from one rank to another
 };
 
 // Half a round trip of `bytes` between two threads, one of which always waits: the median of many.

@@ -1,6 +1,7 @@
 #include "kernels/sequential.h"
 
 #include <omp.h>
+#include <sched.h>
 #include <time.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -11,6 +12,7 @@
 #include <cmath>
 #include <latch>
 #include <limits>
+#include <numeric>
 #include <thread>
 
 namespace hourglass::kernels {
@@ -18,6 +20,10 @@ namespace hourglass::kernels {
 namespace {
 
 std::size_t position(int i) { return static_cast<std::size_t>(i); }
+
+double mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
 
 // A micro-batch from the first stage to the last and back. `observe(stage, half, seconds)` is told every call.
 template <class T>
@@ -85,6 +91,25 @@ void for_each_pair(std::vector<typename Stage<T>::Weights>& a, std::vector<typen
 }  // namespace
 
 void use_one_thread() { omp_set_num_threads(1); }
+
+std::vector<int> usable_cores() {
+  std::vector<int> cores;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  sched_getaffinity(0, sizeof set, &set);
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
+  }
+  if (cores.empty()) cores.push_back(0);  // more cores than a cpu_set_t holds
+  return cores;
+}
+
+void keep_to_core(int core) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  sched_setaffinity(0, sizeof set, &set);
+}
 
 double thread_seconds() {
   timespec time{};
@@ -158,16 +183,18 @@ GradientDifference compare_gradients(SequentialStep<T>& reference, std::vector<t
 
 template <class T>
 struct CostMeter<T>::Runner {
+  int core;
   Pass<T> pass;
   std::vector<typename Stage<T>::Weights> weights, gradients;
   std::vector<std::array<std::vector<double>, 3>> seconds;  // of each stage: F, B, W
 };
 
 template <class T>
-CostMeter<T>::CostMeter(const PipelineModel<T>& model, const std::vector<MicroBatch>& batch, int threads)
+CostMeter<T>::CostMeter(const PipelineModel<T>& model, const std::vector<MicroBatch>& batch,
+                        const std::vector<int>& cores)
     : model_(model), batch_(batch) {
-  for (int i = 0; i < threads; ++i)
-    runners_.emplace_back(new Runner{Pass<T>(model), model.weights, zeros_of(model), {}});
+  for (const int core : cores)
+    runners_.emplace_back(new Runner{core, Pass<T>(model), model.weights, zeros_of(model), {}});
   for (auto& runner : runners_) runner->seconds.resize(model.stages.size());
 }
 template <class T>
@@ -180,6 +207,7 @@ void CostMeter<T>::measure() {
   for (auto& runner : runners_) {
     threads.emplace_back([&] {
       use_one_thread();
+      keep_to_core(runner->core);
       ready.arrive_and_wait();
       for (std::size_t i = 0; i < batch_.size(); ++i) {
         runner->pass.run(runner->weights, batch_[i], runner->gradients, [&](int stage, Half half, double time) {
@@ -192,18 +220,10 @@ void CostMeter<T>::measure() {
 }
 
 template <class T>
-std::vector<StageCost> CostMeter<T>::costs() const {
+std::vector<StageCost> CostMeter<T>::costs(std::size_t core) const {
   std::vector<StageCost> costs;
-  for (std::size_t s = 0; s < model_.stages.size(); ++s) {
-    std::array<double, 3> cost{};
-    for (std::size_t half = 0; half < 3; ++half) {
-      std::vector<double> all;
-      for (const auto& runner : runners_)
-        all.insert(all.end(), runner->seconds[s][half].begin(), runner->seconds[s][half].end());
-      cost[half] = median(std::move(all));
-    }
-    costs.push_back({cost[0], cost[1], cost[2]});
-  }
+  for (const auto& [forward, backward, weight] : runners_[core]->seconds)
+    costs.push_back({mean(forward), mean(backward), mean(weight)});
   return costs;
 }
 

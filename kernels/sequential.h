@@ -11,6 +11,10 @@ namespace hourglass::kernels {
 
 // Kernels called from this thread use no other, so that pipeline ranks do not take each other's cores.
 void use_one_thread();
+// The cores that this process may use; a thread keeps to the one given. Cores of a shared machine differ in speed by 20
+// % and more, by what the other thread of each serves, so a rank's costs are measured where the rank will run.
+std::vector<int> usable_cores();
+void keep_to_core(int core);
 // Time that the calling thread has spent on a core.
 double thread_seconds();
 
@@ -52,17 +56,17 @@ int gradient_terms(const ModelShape& shape, int micro_batches);
 struct StageCost {
   double forward_s = 0.0, backward_s = 0.0, weight_s = 0.0;
 };
-// Measures the costs in sequential passes. As many passes as `threads` run side by side, each on weights of its own, so
-// that what shares caches and memory in the pipeline shares them here too. Time on the core and not elapsed time: what
-// other programs take from a rank is no property of the rank.
+// Measures the costs in sequential passes. As many passes as `cores` has run side by side, each kept to its core and on
+// weights of its own, so that what shares caches and memory in the pipeline shares them here too. Time on the core and
+// not elapsed time: what other programs take from a rank is no property of the rank.
 template <class T>
 class CostMeter {
  public:
   // All must outlive the meter. The first micro-batch of each pass warms up and is not counted, so give two or more.
-  CostMeter(const PipelineModel<T>& model, const std::vector<MicroBatch>& batch, int threads);
+  CostMeter(const PipelineModel<T>& model, const std::vector<MicroBatch>& batch, const std::vector<int>& cores);
   ~CostMeter();
-  void measure();                        // one more pass on every thread
-  std::vector<StageCost> costs() const;  // medians over all passes so far
+  void measure();                                        // one more pass on every core
+  std::vector<StageCost> costs(std::size_t core) const;  // of every stage on the core: means over all passes so far
 
  private:
   struct Runner;

@@ -22,7 +22,7 @@ std::string signed_percent(double predicted, double executed) {
 std::string comparison_text(const RunReport& report) {
   const ExecutedComparison& c = *report.comparison;
   std::string text = fmt::format(
-      "\npredicted from costs measured apart, in sequential passes on {} {}; executed {} times; medians\n\n",
+      "\npredicted from costs measured apart, in sequential passes on {} {}; executed {} times, medians\n\n",
       c.calibration_threads, c.calibration_threads == 1 ? "core" : "cores at once", c.runs);
   Table table({"action", "stage", "times", "predicted", "executed", "error", "on the core", "error"});
   for (const ExecutedAction& a : c.actions) {

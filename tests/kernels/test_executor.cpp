@@ -201,9 +201,8 @@ TEST_CASE("a prediction with equal stages is the evaluator's") {
     const schedules::Schedule schedule = schedules::generate(entry.name, {4, 8, 0});
     const schedules::Evaluation expected = schedules::evaluate(schedule, {1.0, 1.3, 0.7, -1.0, 0.05, 1.0});
     const double share = static_cast<double>(schedule.ranks) / schedule.stages;
-    const RunCosts costs{
-        std::vector<StageCost>(static_cast<std::size_t>(schedule.stages), StageCost{share, 1.3 * share, 0.7 * share}),
-        0.05};
+    const std::vector<StageCost> stages(static_cast<std::size_t>(schedule.stages), {share, 1.3 * share, 0.7 * share});
+    const RunCosts costs{std::vector<std::vector<StageCost>>(4, stages), 0.05};
     const Prediction prediction = predict(schedule, costs);
     CHECK(prediction.makespan_s == doctest::Approx(expected.makespan));
     CHECK(prediction.start_s[3][5] == doctest::Approx(expected.start[expected.rank_begin[3] + 5]));
@@ -212,10 +211,11 @@ TEST_CASE("a prediction with equal stages is the evaluator's") {
 
 TEST_CASE("a comparison of runs: medians by kind and stage, and the replay of the median run") {
   const schedules::Schedule schedule = schedules::generate("1f1b", {2, 2, 0});
-  const RunCosts costs{{{1.0, 2.0, 3.0}, {1.0, 2.0, 3.0}}, 0.0};
+  const std::vector<StageCost> stages{{1.0, 2.0, 3.0}, {1.0, 2.0, 3.0}};
+  const RunCosts costs{{stages, stages}, 0.0};
   std::vector<Timeline> runs;
   for (const double slowness : {1.0, 3.0, 1.2}) {
-    const Prediction ideal = predict(schedule, {{{slowness, 2.0, 3.0}, {1.0, 2.0, 3.0}}, 0.0});
+    const Prediction ideal = predict(schedule, {{{{slowness, 2.0, 3.0}, {1.0, 2.0, 3.0}}, stages}, 0.0});
     Timeline run;
     run.makespan_s = ideal.makespan_s;
     for (std::size_t r = 0; r < 2; ++r) {
