@@ -89,7 +89,7 @@ void Rotary<T>::turn(Tensor<T>& x, Index heads, Index step, Index first, T direc
       for (Index i = 0; i < pairs; ++i) factors[i] = {cosine[i], direction * sine[i]};
       for (Index h = 0; h < heads; ++h) {
         T* pair = x.row(r) + first + h * step;
-        if (r + 2 < x.rows()) fetch(pair + 2 * x.columns(), width);  // strides that no prefetcher follows
+        if (r + 4 < x.rows()) fetch(pair + 4 * x.columns(), width);  // strides that no prefetcher follows
         Pairs(reinterpret_cast<std::complex<T>*>(pair), pairs) *= factors;
       }
     }

@@ -63,26 +63,26 @@ void Embedding<T>::forward(const std::vector<std::int32_t>& tokens, const Tensor
 }
 
 // Tokens repeat, so that the rows of each token are summed in order and the sum is added as a whole: one rounding of
-// the main gradient however often a token comes. Threads take strips of columns: the same result on any number of them.
+// the main gradient however often a token comes. A token is one thread's: the same result on any number of them.
 template <class T>
 void Embedding<T>::weight_gradient(const std::vector<std::int32_t>& tokens, const Tensor<T>& dy, Tensor<T>& dtable) {
-  constexpr Index strip = 512;
+  std::vector<std::size_t> begin(position(dtable.rows()) + 1, 0);  // of each token's rows in `rows`
+  for (const std::int32_t token : tokens) ++begin[position(token) + 1];
+  std::partial_sum(begin.begin(), begin.end(), begin.begin());
   std::vector<Index> rows(tokens.size());
-  std::iota(rows.begin(), rows.end(), Index{0});
-  std::stable_sort(rows.begin(), rows.end(),
-                   [&](Index a, Index b) { return tokens[position(a)] < tokens[position(b)]; });
-#pragma omp parallel for schedule(static)
-  for (Index first = 0; first < dy.columns(); first += strip) {
-    const Index columns = std::min(strip, dy.columns() - first);
-    Eigen::Array<T, 1, Eigen::Dynamic> sum(columns);
-    for (std::size_t i = 0; i < rows.size();) {
-      const std::int32_t token = tokens[position(rows[i])];
-      sum.setZero();
-      for (; i < rows.size() && tokens[position(rows[i])] == token; ++i) {
-        if (i + 4 < rows.size()) fetch(dy.row(rows[i + 4]) + first, columns);
-        sum += ConstValues<T>(dy.row(rows[i]) + first, columns);
-      }
-      Values<T>(dtable.row(token) + first, columns) += sum;
+  std::vector<std::size_t> next(begin.begin(), begin.end() - 1);
+  for (std::size_t r = 0; r < tokens.size(); ++r) rows[next[position(tokens[r])]++] = static_cast<Index>(r);
+#pragma omp parallel
+  {
+    Eigen::Array<T, 1, Eigen::Dynamic> sum(dy.columns());
+#pragma omp for schedule(dynamic, 64)
+    for (Index token = 0; token < dtable.rows(); ++token) {
+      const std::size_t first = begin[position(token)], last = begin[position(token) + 1];
+      if (first == last) continue;
+      sum = ConstValues<T>(dy.row(rows[first]), dy.columns());
+      for (std::size_t i = first + 1; i < last; ++i) sum += ConstValues<T>(dy.row(rows[i]), dy.columns());
+      if (last < rows.size()) fetch(dy.row(rows[last]), dy.columns());
+      Values<T>(dtable.row(token), dy.columns()) += sum;
     }
   }
 }
