@@ -117,6 +117,16 @@ void refuse_idle_options(const po::variables_map& values, const std::string& for
   }
 }
 
+// Flags in one argument, "--num-layers 32 ...", are the FILE and not an option of ours.
+Invocation with_flags_as_file(Invocation invocation) {
+  for (std::string& argument : invocation.arguments) {
+    const std::size_t space = argument.find(' ');
+    if (argument.starts_with("--") && space != std::string::npos && argument.find('=') > space)
+      argument.insert(argument.begin(), ' ');
+  }
+  return invocation;
+}
+
 }  // namespace
 
 int import_measurements(const Invocation& invocation) {
@@ -148,11 +158,12 @@ int import_measurements(const Invocation& invocation) {
   add_format(options, "kineto: text (default), json, csv or jsonl: classes");
   po::variables_map values;
   const Usage usage = {
-      "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv, kineto, megatron)",
-      "Reads a benchmark's log into samples for calibrate and validate, or Megatron-LM's flags into a plan; what it cannot "
-      "use is counted and shown.",
+      "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv, kineto, megatron)\n"
+      "       hourglass import megatron SCRIPT|'FLAGS' [options]",
+      "Reads a benchmark's log into samples for calibrate and validate, or Megatron-LM's flags (a launch script's, or in one "
+      "argument) into a plan; what it cannot use is counted and shown.",
       {"log-format", "file"}};
-  if (!parse(invocation, usage, options, values)) return 0;
+  if (!parse(with_flags_as_file(invocation), usage, options, values)) return 0;
   const std::string format = required(values, "log-format", "the FORMAT of the log");
   std::vector<std::string> formats = hardware::import_formats();
   formats.emplace_back("kineto");

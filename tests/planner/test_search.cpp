@@ -13,6 +13,7 @@
 #include "planner/plan_file.h"
 #include "planner/search_engine.h"
 #include "planner/search_files.h"
+#include "planner/search_sanity.h"
 #include "sim/simulate.h"
 
 using namespace hourglass;
@@ -189,4 +190,28 @@ TEST_CASE("a shard is read from the words of a launcher or a user") {
   CHECK(planner::parse_shard("2/8").count == 8);
   for (const char* wrong : {"8/8", "-1/2", "1", "a/b", "1/0", "1/2/3"})
     CHECK_THROWS_AS(planner::parse_shard(wrong), base::UsageError);
+}
+
+TEST_CASE("published layouts among all of their space: one that is nearly the best, one that does not fit") {
+  const std::string configs = std::string(HOURGLASS_SOURCE_DIR) + "/configs";
+  base::Json runs = base::load_json(configs + "/published/runs.json").value;
+  base::Json few = base::Json::array();
+  for (const base::Json& row : runs["rows"]) {
+    if (row["id"] == "e2e0384" || row["id"] == "e2e0601") few.push_back(row);
+  }
+  few.push_back(few.front());  // the same plan from another container counts once
+  runs["rows"] = few;
+  const std::string file = scratch("runs") + ".json";
+  std::ofstream(file) << runs.dump();
+  const std::vector<planner::SanityRow> rows = planner::search_sanity(file, configs);
+  std::filesystem::remove(file);
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].id == "e2e0384");
+  CHECK(rows[0].refused.empty());
+  CHECK(rows[0].best_s > 0.0);
+  CHECK(rows[0].best_s <= rows[0].step_s);
+  CHECK(rows[0].step_s < 1.1 * rows[0].best_s);
+  CHECK((rows[0].faster == 0) == (rows[0].best_s == rows[0].step_s));
+  CHECK(rows[0].faster < rows[0].simulated / 10);
+  CHECK(rows[1].refused.find("GiB") != std::string::npos);
 }
