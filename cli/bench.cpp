@@ -136,7 +136,7 @@ po::options_description bench_options() {
   options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "of the data");
   options.add_options()("date", po::value<std::string>()->value_name("DATE"),
                         "to write into the samples; default: today");
-  add_format(options, "text (default) or json");
+  add_result_format(options);
   return options;
 }
 
@@ -159,7 +159,7 @@ int bench(const Invocation& invocation) {
                        "Measures this machine's kernels, each checked first, into samples for calibrate.",
                        {}};
   if (!parse(invocation, usage, bench_options(), values)) return 0;
-  const std::string format = format_of(values, {"text", "json"}), name = values["backend"].as<std::string>();
+  const std::string format = format_of(values, result_formats()), name = values["backend"].as<std::string>();
   const kernels::StoppingRule rule = rule_of(values);
   if (values.count("cluster") != values.count("profile"))
     throw base::UsageError("--cluster and --profile go together", "hourglass bench", "name both or neither");
@@ -190,7 +190,9 @@ int bench(const Invocation& invocation) {
                hardware::samples_json(samples_of(report, provenance)).dump(1) + "\n");
   if (values.count("cluster-out") > 0)
     write_file(values["cluster-out"].as<std::string>(), reports::cluster_json(report).dump(2) + "\n");
-  write_out(format == "json" ? reports::bench_json(report, provenance).dump(2) + "\n" : reports::bench_text(report));
+  write_result(format, {[&] { return reports::bench_text(report); },
+                        [&] { return reports::bench_json(report, provenance); },
+                        {layer ? "layers" : "cases"}});
   return report.faults() > 0 ? 1 : 0;
 }
 

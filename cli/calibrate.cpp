@@ -55,12 +55,9 @@ int calibrate(const Invocation& invocation) {
   if (values.count("plot") > 0) write_file(values["plot"].as<std::string>(), reports::residual_svg(fit));
   base::Provenance provenance;
   provenance.argv = invocation.argv;
-  if (format == "text") {
-    write_out(reports::calibration_text(fit));
-    return 0;
-  }
-  const base::Json document = reports::calibration_json(fit, provenance);
-  write_result(format, document, document["classes"]);
+  write_result(format, {[&] { return reports::calibration_text(fit); },
+                        [&] { return reports::calibration_json(fit, provenance); },
+                        {"classes"}});
   return 0;
 }
 

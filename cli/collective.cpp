@@ -199,12 +199,9 @@ int collective(const Invocation& invocation) {
   report.name = name;
   report.routing = values["routing"].as<std::string>();
   report.ranks = chosen.ranks;
-  if (format == "text") {
-    write_out(reports::collective_text(inputs.topology, report));
-    return 0;
-  }
-  const base::Json document = reports::collective_json(inputs.topology, report, inputs.provenance);
-  write_result(format, document, document);
+  write_result(format, {[&] { return reports::collective_text(inputs.topology, report); },
+                        [&] { return reports::collective_json(inputs.topology, report, inputs.provenance); },
+                        {""}});
   return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include <boost/program_options.hpp>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -59,8 +60,15 @@ std::string format_of(const boost::program_options::variables_map& values, const
 std::vector<std::string> result_formats(const std::vector<std::string>& more = {});
 // Adds --format with these choices to the help.
 void add_result_format(boost::program_options::options_description& options, const std::vector<std::string>& more = {});
-// Prints the document as JSON, or `rows` of it as csv, jsonl or markdown.
-void write_result(const std::string& format, const base::Json& document, const base::Json& rows);
+// A result in all its forms, of which one is made: for people, for programs, and the tables of the document (their
+// paths, see reports::tables_of) for csv, jsonl and markdown. `drawings` are further formats by name.
+struct Rendering {
+  std::function<std::string()> text;
+  std::function<base::Json()> document;
+  std::vector<std::string> tables;
+  std::map<std::string, std::function<std::string()>> drawings = {};
+};
+void write_result(const std::string& format, const Rendering& result);
 // A required argument; `what` is named when it is missing.
 std::string required(const boost::program_options::variables_map& values, const std::string& name,
                      const std::string& what);

@@ -6,7 +6,6 @@
 #include "planner/clusters.h"
 #include "planner/comparison.h"
 #include "planner/sweep.h"
-#include "reports/csv.h"
 #include "reports/html.h"
 #include "reports/json.h"
 #include "reports/solve.h"
@@ -51,24 +50,15 @@ schedules::Shape shape_of(const po::variables_map& values, const std::string& sw
   return {number("ranks", "pipeline_ranks"), number("micro-batches", "micro_batches"), 0};
 }
 
-std::string render(const planner::Comparison& comparison, const std::string& format,
-                   const base::Provenance& provenance) {
-  if (format == "json") return reports::comparison_json(comparison, provenance).dump(2) + "\n";
-  if (format == "svg") {
-    std::vector<schedules::Drawing> drawings;
-    for (const planner::ComparedSchedule& each : comparison.schedules)
-      drawings.push_back({each.name, &each.schedule, comparison.costs});
-    return schedules::to_svg(drawings);
-  }
-  if (format == "jsonl" || format == "markdown") {
-    const base::Json document = reports::comparison_json(comparison, provenance);
-    return reports::formatted(document, document["schedules"], format);
-  }
-  return format == "csv" ? reports::comparison_csv(comparison) : reports::comparison_text(comparison);
+std::string drawing(const planner::Comparison& comparison) {
+  std::vector<schedules::Drawing> drawings;
+  for (const planner::ComparedSchedule& each : comparison.schedules)
+    drawings.push_back({each.name, &each.schedule, comparison.costs});
+  return schedules::to_svg(drawings);
 }
 
+// A row for every value and schedule that can run there.
 std::string render(const planner::Sweep& sweep, const std::string& format, const base::Provenance& provenance) {
-  if (format == "csv") return reports::sweep_csv(sweep);
   const base::Json document = reports::sweep_json(sweep, provenance);
   if (format == "json") return document.dump(2) + "\n";
   base::Json rows = base::Json::array();
@@ -78,13 +68,16 @@ std::string render(const planner::Sweep& sweep, const std::string& format, const
       rows.back().update(schedule);
     }
   }
-  return reports::formatted(document, rows, format);
+  return reports::formatted(document, {{"points", rows}}, format);
 }
 
 void tell(const planner::Comparison& comparison, const po::variables_map& values, const std::string& format,
           const base::Provenance& provenance) {
   write_html(values, [&] { return reports::comparison_html(comparison, provenance); });
-  write_out(render(comparison, format, provenance));
+  write_result(format, {[&] { return reports::comparison_text(comparison); },
+                        [&] { return reports::comparison_json(comparison, provenance); },
+                        {"schedules"},
+                        {{"svg", [&] { return drawing(comparison); }}}});
 }
 
 void check_exclusive(const po::variables_map& values) {
@@ -104,13 +97,15 @@ int compare_clusters(const po::variables_map& values, const Invocation& invocati
     if (values.count(name) > 0)
       throw base::UsageError("is for comparing schedules, not clusters", std::string("--") + name, "leave one out");
   }
-  const std::string format = format_of(values, {"text", "json"});
+  const std::string format = format_of(values, result_formats());
   const std::vector<std::string> names = split(values["clusters"].as<std::string>(), ',');
   if (names.empty()) throw base::UsageError("the list is empty", "--clusters", "name some, e.g. h800,h100");
   planner::ClusterComparison comparison =
       planner::compare_clusters(required(values, "plan", "PLAN.json"), names, overrides(values));
   comparison.provenance.argv = invocation.argv;
-  write_out(format == "json" ? reports::clusters_json(comparison).dump(2) + "\n" : reports::clusters_text(comparison));
+  write_result(format, {[&] { return reports::clusters_text(comparison); },
+                        [&] { return reports::clusters_json(comparison); },
+                        {"clusters", "refused"}});
   return 0;
 }
 

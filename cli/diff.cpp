@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "cli/command.h"
-#include "reports/tabular.h"
 
 namespace hourglass::cli {
 
@@ -46,7 +45,7 @@ int diff(const Invocation& invocation) {
   po::options_description options("options");
   options.add_options()("kernels", po::value<std::string>()->value_name("FILE"),
                         "traces: your own mapping of kernel names to classes, tried before the shipped one");
-  add_format(options, "text (default), json, csv, jsonl or markdown");
+  add_result_format(options);
   po::variables_map values;
   const Usage usage = {"hourglass diff A B [options]",
                        "Two steps beside each other in numbers: two traces of a step, simulated (simulate --trace) or "
@@ -54,7 +53,7 @@ int diff(const Invocation& invocation) {
                        "profiler), plain or .gz, per phase and per operator class; or two results of --format json.",
                        {"a", "b"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, {"text", "json", "csv", "jsonl", "markdown"});
+  const std::string format = format_of(values, result_formats());
   const std::string a = required(values, "a", "the first file"), b = required(values, "b", "the second file");
   const bool results = is_result(a);
   if (results != is_result(b))
@@ -71,13 +70,9 @@ int diff(const Invocation& invocation) {
   } else {
     rows = of_traces(a, b, values);
   }
-  const base::Json document = reports::diff_json(a, b, rows, provenance);
-  if (format == "text")
-    write_out(reports::diff_text(a, b, rows));
-  else if (format == "json")
-    write_out(document.dump(2) + "\n");
-  else
-    write_out(reports::formatted(document, document["differences"], format));
+  write_result(format, {[&] { return reports::diff_text(a, b, rows); },
+                        [&] { return reports::diff_json(a, b, rows, provenance); },
+                        {"differences"}});
   return 0;
 }
 

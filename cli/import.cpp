@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "hardware/kineto.h"
 #include "planner/megatron.h"
+#include "reports/tabular.h"
 
 namespace hourglass::cli {
 
@@ -32,8 +33,8 @@ std::string read_log(const std::string& path) {
 }
 
 // A trace tells where a step's time went; its kernels carry no shapes, so it gives a summary instead of samples.
-int import_trace(const po::variables_map& values, const std::string& path) {
-  const std::string format = format_of(values, {"text", "json", "csv", "jsonl"});
+int import_trace(const po::variables_map& values, const std::string& path, const base::Provenance& provenance) {
+  const std::string format = format_of(values, result_formats());
   const std::string shipped = std::filesystem::exists("configs/kineto/kernels.json") ? "configs/kineto/kernels.json"
                                                                                      : HOURGLASS_SOURCE_DIR
                                   "/configs/kineto/kernels.json";
@@ -41,12 +42,9 @@ int import_trace(const po::variables_map& values, const std::string& path) {
   if (values.count("kernels") > 0) table = hardware::load_kernel_table(values["kernels"].as<std::string>(), table);
   const hardware::Trace trace = hardware::load_trace(path, table);
   const hardware::TraceSummary summary = hardware::trace_summary(trace);
-  if (format == "text") {
-    write_out(hardware::trace_text(trace, summary));
-    return 0;
-  }
-  const base::Json document = hardware::trace_json(trace, summary);
-  write_result(format, document, document["classes"]);
+  write_result(format, {[&] { return hardware::trace_text(trace, summary); },
+                        [&] { return hardware::trace_json(trace, summary, provenance); },
+                        {"classes", "phases"}});
   return 0;
 }
 
@@ -103,8 +101,7 @@ int import_plan(const po::variables_map& values, const std::string& source) {
 
 // An option that this format does not look at is a mistake, not a wish.
 void refuse_idle_options(const po::variables_map& values, const std::string& format) {
-  std::vector<const char*> idle = {"kernels", "format"};
-  idle.insert(idle.end(), {"cluster", "model", "gpus"});
+  std::vector<const char*> idle = {"kernels", "cluster", "model", "gpus"};
   if (format == "kineto") {
     idle = {"device", "source", "op", "dtype", "map", "ranks", "ranks-per-node", "tokens", "output", "cluster", "model", "gpus"};
   }
@@ -155,7 +152,7 @@ int import_measurements(const Invocation& invocation) {
                         "megatron: a config.json, in place of the model in the flags");
   options.add_options()("gpus", po::value<std::int64_t>()->value_name("N"),
                         "megatron: GPUs, if the launcher's flags do not say");
-  add_format(options, "kineto: text (default), json, csv or jsonl: classes");
+  add_format(options, "kineto: text (default), json, csv, jsonl or markdown; samples: json (default), csv, jsonl or markdown");
   po::variables_map values;
   const Usage usage = {
       "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv, kineto, megatron)\n"
@@ -175,14 +172,24 @@ int import_measurements(const Invocation& invocation) {
   refuse_idle_options(values, format);
   import.file = required(values, "file", "the FILE");
   if (values.count("map") > 0) import.columns = hardware::parse_column_map(values["map"].as<std::string>());
-  if (format == "kineto") return import_trace(values, import.file);
+  base::Provenance provenance;
+  provenance.argv = invocation.argv;
+  if (format == "kineto") return import_trace(values, import.file, provenance);
   if (format == "megatron") return import_plan(values, import.file);
+  const std::string table = format_of(values, {"json", "csv", "jsonl", "markdown"});
+  if (values.count("format") > 0 && values.count("output") > 0)
+    throw base::UsageError("samples are written as json", "--format", "leave out one of --format and --output");
   const hardware::Imported imported = hardware::import_log(format, read_log(import.file), import);
-  const std::string text = hardware::samples_json(imported.set).dump(1) + "\n";
+  base::Json samples = hardware::samples_json(imported.set);
+  const std::string text = samples.dump(1) + "\n";
   if (values.count("output") > 0)
     write_file(values["output"].as<std::string>(), text);
-  else
+  else if (table == "json")
     write_out(text);
+  else {
+    samples["provenance"] = base::provenance_json(provenance);
+    write_out(reports::formatted(samples, reports::tables_of(samples, {"samples"}), table));
+  }
   fmt::print(stderr, "{}\n", hardware::import_report(imported));
   return 0;
 }

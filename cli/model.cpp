@@ -30,12 +30,9 @@ int model(const Invocation& invocation) {
   base::Provenance provenance;
   provenance.argv = invocation.argv;
   provenance.inputs.push_back({path, base::load_json(path).text_hash});
-  if (format == "text") {
-    write_out(reports::model_text(spec, sequence_length));
-    return 0;
-  }
-  const base::Json document = reports::model_json(spec, sequence_length, provenance);
-  write_result(format, document, document);
+  write_result(format, {[&] { return reports::model_text(spec, sequence_length); },
+                        [&] { return reports::model_json(spec, sequence_length, provenance); },
+                        {""}});
   return 0;
 }
 

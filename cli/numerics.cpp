@@ -69,7 +69,7 @@ po::options_description numerics_options() {
   options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "of the data");
   options.add_options()("cluster", po::value<std::string>()->value_name("FILE"), "default: the shipped h800");
   options.add_options()("profile", po::value<std::string>()->value_name("FILE"), "default: the shipped h800");
-  add_format(options, "text (default), json or svg");
+  add_result_format(options, {"svg"});
   return options;
 }
 
@@ -91,7 +91,7 @@ int numerics(const Invocation& invocation) {
                        "What FP8 costs and gains: accumulation error, promotion, scales, formats, throughput by shape.",
                        {}};
   if (!parse(invocation, usage, numerics_options(), values)) return 0;
-  const std::string format = format_of(values, {"text", "json", "svg"}), data = values["data"].as<std::string>();
+  const std::string format = format_of(values, result_formats({"svg"})), data = values["data"].as<std::string>();
   if (data != "normal" && data != "uniform")
     throw base::UsageError(fmt::format("unknown data '{}'", base::printable(data)), "--data",
                            base::suggestion(data, {"normal", "uniform"}));
@@ -122,9 +122,10 @@ int numerics(const Invocation& invocation) {
   provenance.argv = invocation.argv;
   provenance.profile = profile.name;
   provenance.seed = seed;
-  write_out(format == "text"   ? reports::numerics_text(report)
-            : format == "json" ? reports::numerics_json(report, provenance).dump(2) + "\n"
-                               : reports::numerics_svg(report));
+  write_result(format, {[&] { return reports::numerics_text(report); },
+                        [&] { return reports::numerics_json(report, provenance); },
+                        {"accumulation", "scaling", "precision"},
+                        {{"svg", [&] { return reports::numerics_svg(report); }}}});
   return 0;
 }
 

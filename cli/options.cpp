@@ -114,8 +114,13 @@ void add_result_format(po::options_description& options, const std::vector<std::
   add_format(options, choices);
 }
 
-void write_result(const std::string& format, const base::Json& document, const base::Json& rows) {
-  write_out(format == "json" ? document.dump(2) + "\n" : reports::formatted(document, rows, format));
+void write_result(const std::string& format, const Rendering& result) {
+  if (format == "text") return write_out(result.text());
+  if (const auto drawing = result.drawings.find(format); drawing != result.drawings.end())
+    return write_out(drawing->second());
+  const base::Json document = result.document();
+  write_out(format == "json" ? document.dump(2) + "\n"
+                             : reports::formatted(document, reports::tables_of(document, result.tables), format));
 }
 
 std::string required(const po::variables_map& values, const std::string& name, const std::string& what) {

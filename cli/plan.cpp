@@ -28,8 +28,9 @@ int solve(const po::variables_map& values, const sim::Inputs& inputs, const std:
   if (!(days > 0.0 && days < 1e6))
     throw base::UsageError(fmt::format("{} days is no time to train", days), "--max-days", "give more than 0");
   const planner::GpuSolution solution = planner::solve_gpus(inputs, days);
-  write_out(format == "json" ? reports::solution_json(inputs, solution).dump(2) + "\n"
-                             : reports::solution_text(inputs, solution));
+  write_result(format, {[&] { return reports::solution_text(inputs, solution); },
+                        [&] { return reports::solution_json(inputs, solution); },
+                        {"simulated"}});
   return 0;
 }
 
@@ -51,8 +52,7 @@ int plan(const Invocation& invocation) {
                        {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
   const bool solving = values.count("solve") > 0;
-  const std::string format =
-      format_of(values, solving ? std::vector<std::string>{"text", "json"} : result_formats({"svg"}));
+  const std::string format = format_of(values, solving ? result_formats() : result_formats({"svg"}));
   if (solving && values.count("html") > 0) throw base::UsageError("is for a budget", "--html", "leave out --solve");
   if (values.count("max-days") > 0 && !solving)
     throw base::UsageError("is for --solve gpus", "--max-days", "add --solve gpus");
@@ -67,16 +67,15 @@ int plan(const Invocation& invocation) {
   const planner::Budget budget = planner::make_budget(inputs, terminal ? planner::Progress(progress) : nullptr);
   if (terminal) fmt::print(stderr, "\r{:40}\r", "");
   write_html(values, [&] { return reports::budget_html(budget, inputs); });
-  if (format == "svg") {
-    write_out(reports::budget_svg(budget));
-  } else if (format != "text") {
-    const base::Json document = reports::budget_json(budget, inputs.provenance);
-    write_result(format, document, document["stages"]);
-  } else {
-    write_out(
-        reports::budget_text(budget) +
-        (values.count("explain") > 0 ? reports::explain_text(inputs.profile) + reports::assumptions_text(budget) : ""));
-  }
+  const bool explained = values.count("explain") > 0;
+  write_result(format,
+               {[&] {
+                  return reports::budget_text(budget) +
+                         (explained ? reports::explain_text(inputs.profile) + reports::assumptions_text(budget) : "");
+                },
+                [&] { return reports::budget_json(budget, inputs.provenance); },
+                {"stages"},
+                {{"svg", [&] { return reports::budget_svg(budget); }}}});
   return 0;
 }
 

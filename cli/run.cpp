@@ -274,7 +274,7 @@ int run(const Invocation& invocation) {
   RunOptions chosen;
   po::options_description options("options");
   add_run_options(options, chosen);
-  add_format(options, "text (default) or json");
+  add_result_format(options);
   po::variables_map values;
   const Usage usage = {
       "hourglass run SCHEDULE --ranks P --micro-batches M [options]\n       hourglass run FILE [options]",
@@ -283,7 +283,7 @@ int run(const Invocation& invocation) {
       "SCHEDULE is a name (hourglass schedule --list), FILE a schedule as json or csv, ours or PyTorch's.",
       {"schedule"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, {"text", "json"});
+  const std::string format = format_of(values, result_formats());
   const std::string name = required(values, "schedule", "the SCHEDULE"), backend = values["backend"].as<std::string>();
   if (backend != "cpu")
     throw base::UsageError(fmt::format("unknown backend '{}'", base::printable(backend)), "--backend",
@@ -300,13 +300,15 @@ int run(const Invocation& invocation) {
   if (values.count("unchecked") == 0) schedules::validate(schedule);
   const kernels::ModelShape shape = model_of(values, chosen, schedule.stages);
   check(schedule, shape, chosen);
-  const bool timed = values.count("trace") > 0 || format == "json";
+  const bool timed = values.count("trace") > 0 || format != "text";
   const Times times = values.count("compare") > 0 ? Times::compared : timed ? Times::measured : Times::none;
   kernels::keep_freed_memory();
   kernels::Timeline timeline;
   const reports::RunReport report = execute(schedule, shape, chosen, times, timeline);
   if (values.count("trace") > 0) write_trace(values["trace"].as<std::string>(), schedule, timeline, provenance);
-  write_out(format == "json" ? reports::run_json(report, provenance).dump(2) + "\n" : reports::run_text(report));
+  write_result(format, {[&] { return reports::run_text(report); },
+                        [&] { return reports::run_json(report, provenance); },
+                        {"", "ranks", "comparison.actions"}});
   return report.loss == report.sequential_loss && report.largest_of_tolerance <= 1.0 ? 0 : 1;
 }
 

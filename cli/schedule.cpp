@@ -3,9 +3,12 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/provenance.h"
 #include "cli/command.h"
 #include "cli/costs.h"
 #include "cli/schedule_output.h"
+#include "reports/json.h"
+#include "reports/tabular.h"
 #include "schedules/catalogue.h"
 #include "schedules/evaluate.h"
 #include "schedules/formats.h"
@@ -20,11 +23,43 @@ namespace po = boost::program_options;
 
 namespace {
 
-std::string list_of_schedules() {
+base::Json provenance_of(const Invocation& invocation) {
+  base::Provenance provenance;
+  provenance.argv = invocation.argv;
+  return base::provenance_json(provenance);
+}
+
+std::string list_text() {
   std::string text;
   for (const schedules::CatalogueEntry& entry : schedules::catalogue())
     text += fmt::format("  {:<20} {}\n", entry.name, entry.description);
   return text;
+}
+
+base::Json list_json(const Invocation& invocation) {
+  base::Json rows = base::Json::array();
+  for (const schedules::CatalogueEntry& entry : schedules::catalogue())
+    rows.push_back({{"name", entry.name}, {"description", entry.description}});
+  return {{"schema_version", reports::schema_version}, {"provenance", provenance_of(invocation)}, {"catalogue", std::move(rows)}};
+}
+
+// The rows of the csv.
+base::Json actions_json(const schedules::Schedule& schedule) {
+  base::Json rows = base::Json::array();
+  for (std::size_t rank = 0; rank < schedule.actions.size(); ++rank) {
+    for (std::size_t i = 0; i < schedule.actions[rank].size(); ++i) {
+      const schedules::Action& action = schedule.actions[rank][i];
+      base::Json row = {{"rank", rank}, {"position", i}, {"kind", schedules::letter(action.kind)}};
+      row["stage"] = action.stage;
+      row["micro_batch"] = action.micro_batch;
+      if (action.kind == schedules::Kind::overlapped) {
+        row["backward_stage"] = action.backward_stage;
+        row["backward_micro_batch"] = action.backward_micro_batch;
+      }
+      rows.push_back(std::move(row));
+    }
+  }
+  return rows;
 }
 
 std::string letters_text(const schedules::Schedule& schedule, const schedules::Costs& costs) {
@@ -80,12 +115,14 @@ std::string verdict(const schedules::Schedule& s, const schedules::Costs& costs)
 
 }  // namespace
 
-std::vector<std::string> schedule_formats() { return {"letters", "json", "csv", "pytorch", "svg"}; }
-std::string schedule_formats_help() { return "letters, json, csv, pytorch or svg"; }
+std::vector<std::string> schedule_formats() { return {"letters", "json", "csv", "jsonl", "markdown", "pytorch", "svg"}; }
+std::string schedule_formats_help() { return "letters, json, csv, jsonl, markdown, pytorch or svg"; }
 
 std::string schedule_output(const schedules::Schedule& schedule, const schedules::Costs& costs,
-                            const std::string& format) {
+                            const std::string& format, const Invocation& invocation) {
   if (format == "json") return schedules::to_json(schedule);
+  if (format == "jsonl" || format == "markdown")
+    return reports::formatted({{"provenance", provenance_of(invocation)}}, {{"actions", actions_json(schedule)}}, format);
   if (format == "csv") return schedules::to_csv(schedule);
   if (format == "pytorch") return schedules::to_pytorch(schedule);
   if (format == "svg") return schedules::to_svg({{schedule.name, &schedule, costs}});
@@ -104,7 +141,7 @@ int schedule(const Invocation& invocation) {
       "validate", po::value<std::string>()->value_name("FILE"),
       "check this file (our json or csv, or PyTorch's csv) instead of generating")("list", "list the schedules");
   add_check_options(options);
-  add_format(options, schedule_formats_help() + " (default letters; with --validate, a verdict)");
+  add_format(options, schedule_formats_help() + " (default letters; with --validate, a verdict; --list: text, json, csv, jsonl or markdown)");
   po::variables_map values;
   const Usage usage = {
       "hourglass schedule NAME --ranks P --micro-batches M [options]\n       hourglass schedule synthesize --help\n"
@@ -113,7 +150,7 @@ int schedule(const Invocation& invocation) {
       {"name"}};
   if (!parse(invocation, usage, options, values)) return 0;
   if (values.count("list") > 0) {
-    write_out(list_of_schedules());
+    write_result(format_of(values, result_formats()), {list_text, [&] { return list_json(invocation); }, {"catalogue"}});
     return 0;
   }
   const bool checking = values.count("validate") > 0;
@@ -122,7 +159,7 @@ int schedule(const Invocation& invocation) {
       values.count("costs") > 0 ? parse_costs(values["costs"].as<std::string>()) : schedules::Costs{};
   const schedules::Schedule made = checking ? imported(values) : generated(values);
   schedules::validate(made, validate_options(values));
-  write_out(checking && values.count("format") == 0 ? verdict(made, costs) : schedule_output(made, costs, format));
+  write_out(checking && values.count("format") == 0 ? verdict(made, costs) : schedule_output(made, costs, format, invocation));
   return 0;
 }
 

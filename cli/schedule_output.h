@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/command.h"
 #include "schedules/evaluate.h"
 
 namespace hourglass::cli {
@@ -12,6 +13,6 @@ std::vector<std::string> schedule_formats();
 std::string schedule_formats_help();
 // Throws base::Error for what the format cannot express.
 std::string schedule_output(const schedules::Schedule& schedule, const schedules::Costs& costs,
-                            const std::string& format);
+                            const std::string& format, const Invocation& invocation);
 
 }  // namespace hourglass::cli

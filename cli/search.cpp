@@ -212,14 +212,11 @@ int search(const Invocation& invocation) {
   }
   const planner::SearchResult result = search.conclude(std::move(units));
   write_html(values, [&] { return reports::search_html(inputs, search, result, shard); });
-  if (format == "text") {
-    write_out(reports::search_text(search, result, file, shard));
-  } else if (format == "plan" || format == "megatron" || format == "layout") {
-    write_out(best_as(format, search, result));
-  } else {
-    const base::Json document = reports::search_json(search, result, inputs.provenance, shard);
-    write_result(format, document, document["front"]);
-  }
+  const auto best = [&] { return best_as(format, search, result); };
+  write_result(format, {[&] { return reports::search_text(search, result, file, shard); },
+                        [&] { return reports::search_json(search, result, inputs.provenance, shard); },
+                        {"front"},
+                        {{"plan", best}, {"megatron", best}, {"layout", best}}});
   return 0;
 }
 

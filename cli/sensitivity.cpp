@@ -13,7 +13,7 @@ int sensitivity(const Invocation& invocation) {
   po::options_description options("options");
   options.add_options()("change", po::value<double>()->value_name("PERCENT"),
                         "how far each input moves to both sides (default 10)");
-  add_format(options, "text (default), json or svg");
+  add_result_format(options, {"svg"});
   add_overrides(options);
   po::variables_map values;
   const Usage usage = {"hourglass sensitivity PLAN.json [options]",
@@ -21,17 +21,17 @@ int sensitivity(const Invocation& invocation) {
                        "largest effect first.",
                        {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, {"text", "json", "svg"});
+  const std::string format = format_of(values, result_formats({"svg"}));
   const double change = values.count("change") > 0 ? values["change"].as<double>() : 10.0;
   if (!(change >= 0.1 && change <= 50.0))
     throw base::UsageError(fmt::format("{} % is out of range", change), "--change", "give 0.1 to 50");
   sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
   inputs.provenance.argv = invocation.argv;
   const planner::Tornado tornado = planner::sensitivity(inputs, change / 100.0);
-  if (format == "json")
-    write_out(reports::sensitivity_json(tornado, inputs.provenance).dump(2) + "\n");
-  else
-    write_out(format == "svg" ? reports::sensitivity_svg(tornado) : reports::sensitivity_text(tornado));
+  write_result(format, {[&] { return reports::sensitivity_text(tornado); },
+                        [&] { return reports::sensitivity_json(tornado, inputs.provenance); },
+                        {"levers"},
+                        {{"svg", [&] { return reports::sensitivity_svg(tornado); }}}});
   return 0;
 }
 

@@ -95,16 +95,17 @@ int simulate(const Invocation& invocation) {
                                      {values.count("trace-flows") > 0, values.count("trace-operators") > 0}));
   }
   write_html(values, [&] { return reports::step_html(inputs, result, record); });
-  if (format == "svg") {
-    write_out(reports::step_svg(result, record));
-  } else if (format != "text") {
-    base::Json document = reports::step_json(result, inputs.provenance);
-    if (tuning) document["overlap_tuning"] = reports::tuning_json(*tuning);
-    write_result(format, document, document["ranks"]);
-  } else {
-    write_out(reports::step_text(inputs, result) + (tuning ? reports::tuning_text(*tuning) : "") +
-              (values.count("explain") > 0 ? reports::explain_text(inputs.profile) : ""));
-  }
+  write_result(format, {[&] {
+                          return reports::step_text(inputs, result) + (tuning ? reports::tuning_text(*tuning) : "") +
+                                 (values.count("explain") > 0 ? reports::explain_text(inputs.profile) : "");
+                        },
+                        [&] {
+                          base::Json document = reports::step_json(result, inputs.provenance);
+                          if (tuning) document["overlap_tuning"] = reports::tuning_json(*tuning);
+                          return document;
+                        },
+                        {"ranks"},
+                        {{"svg", [&] { return reports::step_svg(result, record); }}}});
   return 0;
 }
 

@@ -66,7 +66,7 @@ int synthesize(const Invocation& invocation) {
       schedules::synthesize(search, terminal ? std::function<void(double, double)>(progress) : nullptr);
   if (terminal) fmt::print(stderr, "\r{:60}\r", "");
   write_out(format == "text" ? reports::synthesis_text(found)
-                             : schedule_output(found.placements.front().schedule, search.costs, format));
+                             : schedule_output(found.placements.front().schedule, search.costs, format, invocation));
   return 0;
 }
 

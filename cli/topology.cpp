@@ -24,10 +24,11 @@ int table(const Invocation& invocation, const po::variables_map& values, const s
     rows.push_back(
         {hardware::fabric_name(kind), hardware::summarize(hardware::build_topology(cluster, cluster.gpus), cluster)});
   }
-  if (format != "text" && format != "json")
-    throw base::UsageError("a table is not drawn", "--format", "take text or json");
-  write_out(format == "json" ? reports::fabrics_json(rows, inputs.provenance).dump(2) + "\n"
-                             : reports::fabrics_text(rows, inputs.cluster.fabric.switch_ports));
+  if (format == "dot" || format == "svg")
+    throw base::UsageError("a table is not drawn", "--format", "take text, json, csv, jsonl or markdown");
+  write_result(format, {[&] { return reports::fabrics_text(rows, inputs.cluster.fabric.switch_ports); },
+                        [&] { return reports::fabrics_json(rows, inputs.provenance); },
+                        {"fabrics"}});
   return 0;
 }
 
@@ -46,15 +47,13 @@ int topology(const Invocation& invocation) {
   if (values.count("table") > 0) return table(invocation, values, format);
   const NetworkInputs inputs = read_network(invocation, values, 0);
   const hardware::TopologySummary summary = hardware::summarize(inputs.topology, inputs.cluster);
-  if (format == "dot" || format == "svg") {
-    write_out(format == "dot" ? hardware::topology_dot(inputs.topology) : hardware::topology_svg(inputs.topology));
-  } else if (format == "text") {
-    write_out(reports::topology_text(inputs.topology, summary, inputs.cluster.name));
-  } else {
-    const base::Json document =
-        reports::topology_json(inputs.topology, summary, inputs.cluster.name, inputs.provenance);
-    write_result(format, document, document);
-  }
+  write_result(
+      format,
+      {[&] { return reports::topology_text(inputs.topology, summary, inputs.cluster.name); },
+       [&] { return reports::topology_json(inputs.topology, summary, inputs.cluster.name, inputs.provenance); },
+       {""},
+       {{"dot", [&] { return hardware::topology_dot(inputs.topology); }},
+        {"svg", [&] { return hardware::topology_svg(inputs.topology); }}}});
   return 0;
 }
 

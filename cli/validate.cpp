@@ -68,33 +68,31 @@ int validate(const Invocation& invocation) {
                        "Recomputes what was published and measured, and prints reported, predicted and error.",
                        {}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const std::string format = format_of(values, result_formats({"svg"}));
+  const bool layouts = values.count("layouts") > 0;
+  const std::string format = format_of(values, layouts ? result_formats() : result_formats({"svg"}));
+  base::Provenance provenance;
+  provenance.argv = invocation.argv;
   // In the folder where the command is called, else where it was built.
   const bool here = values.count("configs") > 0 || std::filesystem::exists("configs/published");
   const std::string configs = values.count("configs") > 0 ? values["configs"].as<std::string>()
                               : here                      ? "configs"
                                                           : HOURGLASS_SOURCE_DIR "/configs";
-  if (values.count("layouts") > 0) {
+  if (layouts) {
     const std::string runs = values.count("runs") > 0 ? values["runs"].as<std::string>() : configs + "/published/runs.json";
     const std::vector<planner::SanityRow> rows = planner::search_sanity(runs, configs);
-    write_out(format == "json" ? reports::sanity_json(rows).dump(2) + "\n" : reports::sanity_text(rows));
+    write_result(
+        format, {[&] { return reports::sanity_text(rows); }, [&] { return reports::sanity_json(rows, provenance); }, {"rows"}});
     return 0;
   }
   const planner::Validation validation = values.count("runs") > 0
                                              ? planner::validate_runs(values["runs"].as<std::string>(), configs)
                                          : values.count("samples") > 0 ? of_samples(values, configs)
                                                                        : planner::validate_published(configs);
-  base::Provenance provenance;
-  provenance.argv = invocation.argv;
   write_html(values, [&] { return reports::validation_html(validation, provenance); });
-  if (format == "text") {
-    write_out(reports::validation_text(validation));
-  } else if (format == "svg") {
-    write_out(reports::validation_svg(validation));
-  } else {
-    const base::Json document = reports::validation_json(validation, provenance);
-    write_result(format, document, document[format == "markdown" ? "classes" : "rows"]);
-  }
+  write_result(format, {[&] { return reports::validation_text(validation); },
+                        [&] { return reports::validation_json(validation, provenance); },
+                        {format == "markdown" ? "classes" : "rows"},
+                        {{"svg", [&] { return reports::validation_svg(validation); }}}});
   return validation.exceeded() ? 3 : 0;
 }
 

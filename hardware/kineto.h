@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/provenance.h"
 
 // Traces of the PyTorch profiler (Kineto): which kernels ran when, on which stream, for which part of the model.
 namespace hourglass::hardware {
@@ -128,7 +129,7 @@ struct TraceSummary {
 
 TraceSummary trace_summary(const Trace& trace);
 std::string trace_text(const Trace& trace, const TraceSummary& summary);
-base::Json trace_json(const Trace& trace, const TraceSummary& summary);
+base::Json trace_json(const Trace& trace, const TraceSummary& summary, const base::Provenance& provenance);
 
 // Whether kernels of this class talk to other GPUs: dispatch, combine, notify, layout, collective, send_recv.
 bool communicates(const std::string& kernel_class);

@@ -173,7 +173,7 @@ std::string trace_text(const Trace& trace, const TraceSummary& summary) {
   return text;
 }
 
-base::Json trace_json(const Trace& trace, const TraceSummary& summary) {
+base::Json trace_json(const Trace& trace, const TraceSummary& summary, const base::Provenance& provenance) {
   base::Json streams = base::Json::array();
   for (const StreamBusy& s : summary.streams) {
     streams.push_back({{"device", s.device}, {"stream", s.stream}, {"count", s.count}, {"busy_us", s.busy_us}});
@@ -183,7 +183,8 @@ base::Json trace_json(const Trace& trace, const TraceSummary& summary) {
     phases.push_back(
         {{"phase", p.phase}, {"count", p.count}, {"kernels_us", p.kernels_us}, {"span_us_by_layer", p.span_us}});
   }
-  return {{"schema", "1.0.0"},
+  return {{"schema_version", "1.0.0"},
+          {"provenance", base::provenance_json(provenance)},
           {"file", trace.path},
           {"device", {{"name", trace.device}, {"sms", trace.sms}}},
           {"events", trace.kernels.size()},

@@ -18,6 +18,6 @@ base::Json search_json(const planner::Search& search, const planner::SearchResul
 
 // Where published layouts stand in a search.
 std::string sanity_text(const std::vector<planner::SanityRow>& rows);
-base::Json sanity_json(const std::vector<planner::SanityRow>& rows);
+base::Json sanity_json(const std::vector<planner::SanityRow>& rows, const base::Provenance& provenance);
 
 }  // namespace hourglass::reports

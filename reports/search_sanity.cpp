@@ -31,7 +31,7 @@ std::string sanity_text(const std::vector<planner::SanityRow>& rows) {
   return out + "\n";
 }
 
-base::Json sanity_json(const std::vector<planner::SanityRow>& rows) {
+base::Json sanity_json(const std::vector<planner::SanityRow>& rows, const base::Provenance& provenance) {
   base::Json all = base::Json::array();
   for (const planner::SanityRow& row : rows) {
     all.push_back({{"id", row.id},
@@ -45,7 +45,9 @@ base::Json sanity_json(const std::vector<planner::SanityRow>& rows) {
                    {"simulated", row.simulated}});
     if (!row.refused.empty()) all.back()["refused"] = row.refused;
   }
-  return {{"schema_version", schema_version}, {"rows", all}};
+  return {{"schema_version", schema_version},
+          {"provenance", base::provenance_json(provenance)},
+          {"rows", std::move(all)}};
 }
 
 }  // namespace hourglass::reports

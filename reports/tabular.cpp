@@ -16,7 +16,7 @@ void flatten(const Json& object, const std::string& prefix, Json& out) {
     if (prefix.empty() && (key == "provenance" || key == "schema_version")) continue;
     if (value.is_object())
       flatten(value, prefix + key + ".", out);
-    else if (!value.is_array())
+    else if (!value.is_array() && !value.is_null())
       out[prefix + key] = value;
   }
 }
@@ -132,13 +132,37 @@ std::string to_markdown(const Tabular& table) {
   return out;
 }
 
-std::string formatted(const Json& document, const Json& rows, const std::string& format) {
-  const Tabular table = tabular(rows);
-  if (format == "csv") return to_csv(table);
-  if (format == "jsonl") return to_json_lines(table);
-  return fmt::format("`{}` (version {}, commit {})\n\n{}", command_line(document),
-                     document["provenance"].value("version", ""), document["provenance"].value("git_commit", ""),
-                     to_markdown(table));
+std::vector<NamedRows> tables_of(const Json& document, const std::vector<std::string>& paths) {
+  std::vector<NamedRows> tables;
+  for (const std::string& path : paths) {
+    std::string pointer = path.empty() ? "" : "/" + path;
+    std::replace(pointer.begin(), pointer.end(), '.', '/');
+    const Json::json_pointer at(pointer);
+    if (document.contains(at)) tables.push_back({path.empty() ? "summary" : path, document.at(at)});
+  }
+  return tables;
+}
+
+std::string formatted(const Json& document, const std::vector<NamedRows>& tables, const std::string& format) {
+  const bool one = tables.size() == 1;
+  if (format != "markdown") {
+    Json rows = Json::array();
+    for (const NamedRows& table : tables) {
+      for (const Json& row : table.rows.is_array() ? table.rows : Json::array({table.rows})) {
+        rows.push_back(one ? Json::object() : Json{{"table", table.name}});
+        rows.back().update(row);
+      }
+    }
+    return format == "csv" ? to_csv(tabular(rows)) : to_json_lines(tabular(rows));
+  }
+  std::string out =
+      fmt::format("`{}` (version {}, commit {})\n", command_line(document), document["provenance"].value("version", ""),
+                  document["provenance"].value("git_commit", ""));
+  for (const NamedRows& table : tables) {
+    if (!one) out += fmt::format("\n**{}**\n", table.name);
+    out += "\n" + to_markdown(tabular(table.rows));
+  }
+  return out;
 }
 
 }  // namespace hourglass::reports

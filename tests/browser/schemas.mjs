@@ -33,6 +33,10 @@ function valid(kind, document, what) {
 }
 
 const plan = "configs/plans/deepseek-v3.json";
+const runs = JSON.parse(read(join(root, "configs/published/runs.json"))), one_run = join(scratch, "run.json");
+writeFileSync(one_run, JSON.stringify({...runs, rows: runs.rows.filter((row) => row.gpus === 8).slice(0, 1)}));
+const one_case = join(scratch, "suite.json");
+writeFileSync(one_case, JSON.stringify({schema: "1.0.0", cases: [{kernel: "gemm", m: 64, n: 64, k: 64}]}));
 const commands = {
   simulate: [["simulate", plan], ["simulate", "configs/plans/llama-3.1-405b.json"], ["simulate", plan, "--set", 'plan.network={"failed":["plane3"],"expert_skew":0.2}']],
   plan: [["plan", plan], ["plan", "configs/plans/llama-3.1-405b.json"]],
@@ -46,33 +50,62 @@ const commands = {
   calibrate: [["calibrate", "--cluster", "configs/clusters/h100.json", "--base", "configs/profiles/h100.json", "configs/measurements/h100_nccl_one_node.json"]],
   diff: [["diff", "tests/browser/stored/simulate-1.0.0.json", "tests/browser/stored/simulate-1.0.0.json"]],
   "input-schedule": [["schedule", "dualpipe", "--ranks", "4", "--micro-batches", "8"]],
+  catalogue: [["schedule", "--list"]],
+  solve: [["plan", plan, "--solve", "gpus", "--max-days", "60"]],
+  clusters: [["compare", plan, "--clusters", "h800,h100"]],
+  sensitivity: [["sensitivity", plan]],
+  numerics: [["numerics", "--outputs", "8", "--k", "256"]],
+  trace: [["import", "kineto", "tests/cli/data/trace.json"], ["import", "kineto", "tests/hardware/data/kineto.json"]],
+  fabrics: [["topology", "--table", "--set", "cluster.fabric.switch_ports=64"]],
+  layouts: [["validate", "--layouts", "--runs", one_run]],
+  run: [["run", "dualpipe", "--ranks", "2", "--micro-batches", "4", "--compare", "--runs", "1"]],
+  bench: [["bench", "--suite", one_case, "--seconds", "0.01"], ["bench", "--layer", "16", "--seconds", "0.01"]],
 };
+// The tables of each kind, by their place in the document; "" is the document itself as one row.
+const tables_of = {simulate: ["ranks"], plan: ["stages"], compare: ["schedules"], validate: ["rows"], search: ["front"], calibrate: ["classes"],
+  diff: ["differences"], catalogue: ["catalogue"], solve: ["simulated"], clusters: ["clusters", "refused"], sensitivity: ["levers"],
+  numerics: ["accumulation", "scaling", "precision"], trace: ["classes", "phases"], fabrics: ["fabrics"], layouts: ["rows"],
+  run: ["", "ranks", "comparison.actions"], model: [""], collective: [""], topology: [""]};
+const measured = ["run", "bench"];  // other numbers every time; test_tables.cpp compares their formats
+
+// What csv and jsonl say of a row: every figure in it, those of objects under keys joined by dots, lists left out.
+function flattened(row, prefix = "") {
+  return Object.entries(row).flatMap(([key, value]) => {
+    if (value === null || Array.isArray(value) || (prefix === "" && ["provenance", "schema_version"].includes(key))) return [];
+    return typeof value === "object" ? flattened(value, `${prefix}${key}.`) : [[prefix + key, value]];
+  });
+}
+function expected_rows(kind, document) {
+  if (kind === "sweep") return document.points.flatMap((point) => point.schedules.map((row) => [[document.variable, point.value], ...flattened(row)]));
+  const paths = kind === "bench" ? [document.layers ? "layers" : "cases"] : tables_of[kind];
+  const tables = paths.map((path) => [path || "summary", path.split(".").reduce((value, key) => (key ? value?.[key] : value), document)]).filter(([, rows]) => rows);
+  return tables.flatMap(([name, rows]) => [rows].flat().map((row) => [...(tables.length > 1 ? [["table", name]] : []), ...flattened(row)]));
+}
+
 const csv_cells = (line) => [...line.matchAll(/("(?:[^"]|"")*"|[^,]*)(?:,|$)/g)].slice(0, -1).map((m) => m[1].replace(/^"|"$/g, "").replaceAll('""', '"'));
 for (const [kind, lines] of Object.entries(commands)) {
   for (const words of lines) {
-    const text = hourglass(...words, "--format", "json");
-    const document = JSON.parse(text);
+    const document = JSON.parse(hourglass(...words, "--format", "json"));
     valid(kind, document, words.join(" "));
-    if (kind === "input-schedule" || kind === "compare" || kind === "sweep") continue;
-    // The table formats have the same rows with the same numbers.
-    const objects = hourglass(...words, "--format", "jsonl").trimEnd().split("\n").map((line) => JSON.parse(line));
-    const [heading, ...rows] = hourglass(...words, "--format", "csv").trimEnd().split("\n");
-    check(rows.length === objects.length, `${kind}: ${rows.length} rows of CSV, ${objects.length} of JSON Lines`);
-    const columns = csv_cells(heading + ",");
-    objects.slice(0, 50).forEach((object, i) => {
-      const cells = csv_cells(rows[i] + ",");
-      for (const [key, value] of Object.entries(object)) {
+    const objects = hourglass(...words, "--format", "jsonl").trimEnd().split("\n").filter((line) => line).map((line) => JSON.parse(line));
+    const [heading, ...lines_of_csv] = hourglass(...words, "--format", "csv").trimEnd().split("\n");
+    check(/^\|( ---:?| ---:)/m.test(hourglass(...words, "--format", "markdown")), `${kind}: no Markdown table`);
+    const columns = csv_cells(heading + ","), rows = kind === "input-schedule" ? objects.map((object) => Object.entries(object)) : expected_rows(kind, document);
+    check(lines_of_csv.length === rows.length && objects.length === rows.length, `${kind}: ${lines_of_csv.length} rows of CSV, ${objects.length} of JSON Lines, ${rows.length} in JSON`);
+    rows.forEach((row, i) => {
+      const cells = csv_cells((lines_of_csv[i] ?? "") + ","), object = objects[i] ?? {};
+      check(cells.filter((cell) => cell !== "").length === row.filter(([, value]) => value !== "").length, `${kind}: row ${i} of CSV has other cells than JSON`);
+      check(Object.keys(object).length === row.length, `${kind}: row ${i} of JSON Lines has other keys than JSON`);
+      for (const [key, value] of row) {
         const cell = cells[columns.indexOf(key)];
-        check(typeof value === "number" ? Number(cell) === value : cell === String(value), `${kind}: row ${i}, ${key}: CSV has ${cell}, JSON Lines ${value}`);
+        if (measured.includes(kind)) {
+          check(cell !== undefined && key in object, `${kind}: row ${i} has no ${key}`);
+          continue;
+        }
+        check(object[key] === value, `${kind}: row ${i}, ${key}: JSON Lines has ${object[key]}, JSON ${value}`);
+        check(typeof value === "number" ? Number(cell) === value : cell === String(value), `${kind}: row ${i}, ${key}: CSV has ${cell}, JSON ${value}`);
       }
     });
-    const list = {simulate: "ranks", plan: "stages", validate: "rows", search: "front", calibrate: "classes", diff: "differences"}[kind];
-    check(objects.length === (list ? document[list].length : 1), `${kind}: ${objects.length} lines`);
-    const first = list ? document[list][0] : document;
-    if (first) for (const [key, value] of Object.entries(first)) {
-      if (typeof value === "number") check(objects[0][key] === value, `${kind}: ${key} is ${objects[0][key]} in JSON Lines, ${value} in JSON`);
-    }
-    check(/^\|( ---:?| ---:)/m.test(hourglass(...words, "--format", "markdown")), `${kind}: no Markdown table`);
   }
 }
 

@@ -19,6 +19,7 @@ root = here.parent.parent
 def scrub(text):
     """What changes from commit to commit."""
     text = re.sub(r'"git_commit": "[^"]*"', '"git_commit": "..."', text)
+    text = re.sub(r"(\(version [^,]*, commit )\w+\)", r"\1...)", text)
     return re.sub(r'"git_dirty": \w+', '"git_dirty": ...', text)
 
 

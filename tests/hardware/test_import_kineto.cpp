@@ -78,7 +78,7 @@ TEST_CASE("a small trace: classes, streams, phases from annotations") {
   CHECK(summary.compute_busy_us == doctest::Approx(21.5));
   CHECK(summary.overlapped_us == doctest::Approx(5.625 + 2.0));
   CHECK(hardware::trace_text(trace, summary).find("my_own_thing") != std::string::npos);
-  CHECK(hardware::trace_json(trace, summary)["classes"][0]["class"] == "collective");
+  CHECK(hardware::trace_json(trace, summary, {})["classes"][0]["class"] == "collective");
 }
 
 TEST_CASE("a user's rules come first, and can look at the grid") {

@@ -22,6 +22,27 @@ TEST_CASE("rows of a document become CSV, JSON Lines and Markdown with the same 
   CHECK(reports::to_csv(reports::tabular(Json{{"schema_version", "1.0.0"}, {"x", 1}})) == "x\n1\n");
 }
 
+TEST_CASE("several tables of a document are told apart by name, a missing one is left out") {
+  const Json document = {{"schema_version", "1.0.0"},
+                         {"provenance", {{"argv", {"hourglass", "x"}}, {"version", "1"}, {"git_commit", "abc"}}},
+                         {"total", 0.1 + 0.2},
+                         {"none", nullptr},
+                         {"ranks", {{{"rank", 0}, {"busy_s", 1.0 / 3.0}}}},
+                         {"deep", {{"actions", {{{"name", "F"}, {"less", nullptr}}}}}}};
+  const auto tables = reports::tables_of(document, {"", "ranks", "deep.actions", "deep.absent"});
+  REQUIRE(tables.size() == 3);
+  CHECK(reports::formatted(document, tables, "csv") ==
+        "table,name,rank,busy_s,total\nsummary,,,,0.30000000000000004\nranks,,0,0.3333333333333333,\ndeep.actions,F,,,\n");
+  CHECK(reports::formatted(document, tables, "jsonl") ==
+        "{\"table\":\"summary\",\"total\":0.30000000000000004}\n"
+        "{\"table\":\"ranks\",\"rank\":0,\"busy_s\":0.3333333333333333}\n"
+        "{\"table\":\"deep.actions\",\"name\":\"F\"}\n");
+  const std::string markdown = reports::formatted(document, tables, "markdown");
+  CHECK(markdown.starts_with("`hourglass x` (version 1, commit abc)\n\n**summary**\n\n| total |\n"));
+  CHECK(reports::formatted(document, reports::tables_of(document, {"ranks"}), "csv") ==
+        "rank,busy_s\n0,0.3333333333333333\n");
+}
+
 TEST_CASE("two traces are compared per phase and layer, and per class") {
   hardware::TraceSummary a, b;
   a.wall_us = 100.0;
