@@ -1,10 +1,12 @@
 #include "reports/diff.h"
 
+#include <fmt/format.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "base/error.h"
 #include "cli/command.h"
@@ -28,15 +30,22 @@ bool is_result(const std::string& path) {
   return head.find("\"schema_version\"") != std::string::npos;
 }
 
-std::vector<reports::Difference> of_traces(const std::string& a, const std::string& b,
-                                           const po::variables_map& values) {
+reports::TraceDifferences of_traces(const std::string& a, const std::string& b, const po::variables_map& values) {
   const std::string shipped = std::filesystem::exists("configs/kineto/kernels.json") ? "configs/kineto/kernels.json"
                                                                                      : HOURGLASS_SOURCE_DIR
                                   "/configs/kineto/kernels.json";
   hardware::KernelTable table = hardware::load_kernel_table(shipped);
   if (values.count("kernels") > 0) table = hardware::load_kernel_table(values["kernels"].as<std::string>(), table);
-  return reports::trace_differences(hardware::trace_summary(hardware::load_trace(a, table)),
-                                    hardware::trace_summary(hardware::load_trace(b, table)));
+  std::optional<hardware::TraceBlocks> blocks;
+  if (values.count("blocks") > 0) {
+    const std::vector<std::string> names = {"all", "pairs", "alone"};
+    const std::string name = values["blocks"].as<std::string>();
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end())
+      throw base::UsageError(fmt::format("unknown choice '{}'", base::printable(name)), "--blocks", base::suggestion(name, names));
+    blocks = static_cast<hardware::TraceBlocks>(found - names.begin());
+  }
+  return reports::trace_differences(hardware::load_trace(a, table), hardware::load_trace(b, table), blocks);
 }
 
 }  // namespace
@@ -44,13 +53,15 @@ std::vector<reports::Difference> of_traces(const std::string& a, const std::stri
 int diff(const Invocation& invocation) {
   po::options_description options("options");
   options.add_options()("kernels", po::value<std::string>()->value_name("FILE"),
-                        "traces: your own mapping of kernel names to classes, tried before the shipped one");
+                        "traces: your own mapping of kernel names to classes, tried before the shipped one")(
+      "blocks", po::value<std::string>()->value_name("all|pairs|alone"),
+      "traces: of a simulated one only these blocks of its schedule (default: those that the other trace looks like)");
   add_result_format(options);
   po::variables_map values;
   const Usage usage = {"hourglass diff A B [options]",
                        "Two steps beside each other in numbers: two traces of a step, simulated (simulate --trace) or "
                        "measured (PyTorch's\n"
-                       "profiler), plain or .gz, per phase and per operator class; or two results of --format json.",
+                       "profiler), plain or .gz, by phase and operator class, for one layer; or two results of --format json.",
                        {"a", "b"}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = format_of(values, result_formats());
@@ -58,20 +69,22 @@ int diff(const Invocation& invocation) {
   const bool results = is_result(a);
   if (results != is_result(b))
     throw base::Error("one is a trace, the other a result", a + ", " + b, "name two of one kind");
-  if (results && values.count("kernels") > 0)
-    throw base::UsageError("means nothing for results", "--kernels", "leave it out");
+  for (const char* option : {"kernels", "blocks"}) {
+    if (results && values.count(option) > 0)
+      throw base::UsageError("means nothing for results", std::string("--") + option, "leave it out");
+  }
   base::Provenance provenance;
   provenance.argv = invocation.argv;
-  std::vector<reports::Difference> rows;
+  reports::TraceDifferences found;
   if (results) {
     const base::JsonFile file_a = base::load_json(a), file_b = base::load_json(b);
     provenance.inputs = {{a, file_a.text_hash}, {b, file_b.text_hash}};
-    rows = reports::result_differences(file_a.value, a, file_b.value, b);
+    found.rows = reports::result_differences(file_a.value, a, file_b.value, b);
   } else {
-    rows = of_traces(a, b, values);
+    found = of_traces(a, b, values);
   }
-  write_result(format, {[&] { return reports::diff_text(a, b, rows); },
-                        [&] { return reports::diff_json(a, b, rows, provenance); },
+  write_result(format, {[&] { return reports::diff_text(a, b, found.rows, found.notes); },
+                        [&] { return reports::diff_json(a, b, found.rows, found.notes, provenance); },
                         {"differences"}});
   return 0;
 }

@@ -40,6 +40,9 @@ struct KernelTable {
 KernelTable read_kernel_table(const base::Json& document, const std::string& file, const KernelTable& last = {});
 KernelTable load_kernel_table(const std::string& path, const KernelTable& last = {});
 
+// The kind of the schedule's block that a kernel runs in: an overlapped pair of a forward and a backward, or another.
+enum class KernelBlock : std::uint8_t { unknown, pair, alone };
+
 // One event of the GPU. Times in ns since the first of them.
 struct TraceKernel {
   std::uint32_t name = 0;  // index into Trace::names
@@ -47,7 +50,8 @@ struct TraceKernel {
   std::int32_t stream = 0;
   std::uint32_t kernel_class = 0;  // index into Trace::classes, 0: unclassified
   std::uint32_t phase = 0;         // index into Trace::phases, 0: none
-  std::int32_t layer = -1;         // how often the phase had occurred before; -1: unknown
+  KernelBlock block = KernelBlock::unknown;
+  std::int32_t layer = -1;  // how often the phase had occurred before; -1: unknown
   std::array<std::int32_t, 3> grid{};
   std::int64_t start = 0;
   std::int64_t duration = 0;

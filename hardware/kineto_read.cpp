@@ -61,7 +61,7 @@ class GzBuffer : public std::streambuf {
 
 // What one event may say that we use.
 struct Event {
-  std::string phase, category, name, stated_phase;
+  std::string phase, category, name, stated_phase, block;
   std::int64_t start = unknown, duration = unknown;  // ns
   std::int64_t pid = 0, tid = 0, device = unknown, stream = unknown, correlation = unknown, layer = unknown;
   std::array<std::int64_t, 3> grid{};
@@ -73,6 +73,7 @@ struct Event {
     category.clear();
     name.clear();
     stated_phase.clear();
+    block.clear();
     start = duration = device = stream = correlation = layer = unknown;
     pid = tid = 0;
     grid = none;
@@ -177,6 +178,7 @@ bool Reader::string(string_t& value) {
   }
   if (depth_ == 4 && in_event() && field_ == "args" && argument_ == "phase")
     event_.stated_phase = value.substr(0, longest_name);
+  if (depth_ == 4 && in_event() && field_ == "args" && argument_ == "block") event_.block = value.substr(0, longest_name);
   if (depth_ != 3 || !in_event()) return true;
   if (field_ == "ph") event_.phase = value;
   if (field_ == "cat") event_.category = value;
@@ -266,6 +268,7 @@ void Reader::take_kernel() {
   kernel.correlation = static_cast<std::uint64_t>(event_.correlation);
   if (!event_.stated_phase.empty()) {
     kernel.phase = phase_index(event_.stated_phase);
+    if (!event_.block.empty()) kernel.block = event_.block == "F&B" ? KernelBlock::pair : KernelBlock::alone;
     kernel.layer = small(event_.layer == unknown ? -1 : event_.layer);
   }
   trace_.kernels.push_back(kernel);

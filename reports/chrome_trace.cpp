@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 #include <map>
 #include <string_view>
@@ -32,12 +33,31 @@ std::vector<sim::OperatorCost> priced(const sim::Inputs& inputs, const sim::Resu
   return sim::operator_table(inputs, result.network ? &*result.network : nullptr);
 }
 
+bool has_both_kinds(const std::vector<model::LayerKind>& layers) {
+  const auto has = [&](model::LayerKind kind) { return std::find(layers.begin(), layers.end(), kind) != layers.end(); };
+  return has(model::LayerKind::dense) && has(model::LayerKind::moe);
+}
+
+// Of the class of a schedule's span.
+const char* block_name(std::string_view cls) {
+  return cls == "forward"           ? "F"
+         : cls == "backward_input"  ? "B"
+         : cls == "backward_weight" ? "W"
+         : cls == "backward"        ? "BW"
+         : cls == "overlapped"      ? "F&B"
+                                    : "";
+}
+
 class TraceWriter {
  public:
   TraceWriter(const sim::Inputs& inputs, const sim::Result& result, const sim::StepRecord& record, bool operators)
       : record_(record),
         operators_(operators),
+        mixed_(has_both_kinds(inputs.model.layers)),
         runs_(priced(inputs, result)) {
+    for (const sim::Span& span : record.spans) {
+      if (span.lane == sim::Lane::schedule) blocks_[{span.rank, span.start}] = block_name(span.cls);
+    }
     base::Json other = base::provenance_json(inputs.provenance);
     other["schedule"] = result.schedule;
     other["step_time_s"] = result.step_time_s;
@@ -126,9 +146,13 @@ class TraceWriter {
         "{{\"ph\":\"f\",\"bp\":\"e\",\"cat\":\"p2p\",\"name\":\"send\",\"id\":{},\"pid\":{},\"tid\":0,\"ts\":{:.3f}}}",
         arrows_, to.rank, microseconds(to.start) + 0.001);
   }
-  void kernels(const sim::Span& span, const std::string& phase, bool wait) {
+  void kernels(const sim::Span& span, std::string phase, bool wait) {
     if (span.lane == sim::Lane::host) return kernel(span, span.name, span.start, span.end - span.start, "");
     const bool communication = span.lane != sim::Lane::compute;
+    const auto& slices = runs_.of(span.name, communication, span.end - span.start);
+    // An MLP and a layer of experts are different things under the same name.
+    if (mixed_ && !slices.empty() && slices.front().op->unit == sim::UnitKind::dense_layer && phase.starts_with("mlp("))
+      phase = "dense_" + phase;
     // The n-th of a phase on a stream belongs together with the n-th on another: what a layer does.
     std::int64_t& occurrence = count_[{phase, span.rank, span.lane}];
     layer_ = span.rank * most_occurrences + occurrence;
@@ -137,14 +161,21 @@ class TraceWriter {
     if (!operators_) {
       kernel(span, span.name, span.start, span.end - span.start, phase);
     } else {
-      const auto& slices = runs_.of(span.name, communication, span.end - span.start);
       for (const auto& slice : slices) {
         kernel(span, kernel_name(*slice.op), at, slice.work, phase);
         at += slice.work;
       }
-      if (slices.empty()) kernel(span, kernel_name(span.cls), span.start, span.end - span.start, phase);
+      const sim::OperatorCost* op = slices.empty() ? runs_.first(span.name, communication) : nullptr;
+      if (slices.empty())
+        kernel(span, op != nullptr ? kernel_name(*op) : kernel_name(span.cls), span.start, span.end - span.start, phase);
     }
     if (const sim::OperatorCost* op = communication ? runs_.first(span.name, true) : nullptr) link_use(span, *op);
+  }
+  // The kind of the action that it runs in: the last one of its rank that has begun.
+  std::string block_of(const sim::Span& span) const {
+    const auto next = blocks_.upper_bound({span.rank, span.start});
+    const bool any = next != blocks_.begin() && std::prev(next)->first.first == span.rank;
+    return any ? fmt::format(",\"block\":\"{}\"", std::prev(next)->second) : "";
   }
   void kernel(const sim::Span& span, const std::string& name, base::Time start, base::Time length,
               const std::string& phase) {
@@ -155,7 +186,7 @@ class TraceWriter {
         "{{\"device\":{},\"stream\":{}",
         span.lane == sim::Lane::host ? "cuda_runtime" : "kernel", name, span.rank, lane, microseconds(start),
         microseconds(length), span.rank, lane);
-    if (!phase.empty()) fmt::format_to(std::back_inserter(text_), ",\"phase\":\"{}\",\"layer\":{}", phase, layer_);
+    if (!phase.empty()) fmt::format_to(std::back_inserter(text_), ",\"phase\":\"{}\",\"layer\":{}{}", phase, layer_, block_of(span));
     if (span.stage >= 0)
       fmt::format_to(std::back_inserter(text_), ",\"stage\":{},\"micro_batch\":{}", span.stage, span.micro_batch);
     text_ += "}}";
@@ -173,6 +204,8 @@ class TraceWriter {
 
   const sim::StepRecord& record_;
   bool operators_;
+  bool mixed_;  // dense layers and layers of experts
+  std::map<std::pair<int, base::Time>, const char*> blocks_;  // by rank and start
   sim::OperatorRuns runs_;
   std::string text_;
   std::map<std::tuple<std::string, int, sim::Lane>, std::int64_t> count_;

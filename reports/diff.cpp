@@ -11,14 +11,10 @@
 
 namespace hourglass::reports {
 
-namespace {
-
 using base::Json;
-using Named = std::vector<std::pair<std::string, double>>;
 
-// Rows of both sides in the order of the first, then what only the second has.
-void add_rows(std::vector<Difference>& rows, const std::string& group, const Named& a, const Named& b) {
-  const auto value = [](const Named& all, const std::string& name) {
+void add_rows(std::vector<Difference>& rows, const std::string& group, const NamedNumbers& a, const NamedNumbers& b) {
+  const auto value = [](const NamedNumbers& all, const std::string& name) {
     const auto found = std::find_if(all.begin(), all.end(), [&](const auto& each) { return each.first == name; });
     return found == all.end() ? 0.0 : found->second;
   };
@@ -29,38 +25,9 @@ void add_rows(std::vector<Difference>& rows, const std::string& group, const Nam
   }
 }
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0.0;
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
+namespace {
 
-struct PhaseNumbers {
-  Named kernels, span;
-};
-PhaseNumbers phases_of(const hardware::TraceSummary& summary) {
-  PhaseNumbers out;
-  for (const hardware::PhaseTotal& phase : summary.phases) {
-    const auto layers = static_cast<double>(std::max<std::size_t>(1, phase.span_us.size()));
-    out.kernels.emplace_back(phase.phase, phase.kernels_us / layers);
-    out.span.emplace_back(phase.phase, median(phase.span_us));
-  }
-  return out;
-}
-
-struct ClassNumbers {
-  Named share, mean;
-};
-ClassNumbers classes_of(const hardware::TraceSummary& summary) {
-  double all = 0.0;
-  for (const hardware::TraceTotal& total : summary.classes) all += total.us;
-  ClassNumbers out;
-  for (const hardware::TraceTotal& total : summary.classes) {
-    out.share.emplace_back(total.name, all > 0.0 ? total.us / all * 100.0 : 0.0);
-    out.mean.emplace_back(total.name, total.count > 0 ? total.us / static_cast<double>(total.count) : 0.0);
-  }
-  return out;
-}
+using Named = NamedNumbers;
 
 // What an item of a list is called: by its name if it has one, else by its place.
 std::string label_of(const Json& item, std::size_t place) {
@@ -126,18 +93,6 @@ std::string kind_of(const Json& document, const std::string& file) {
 
 }  // namespace
 
-std::vector<Difference> trace_differences(const hardware::TraceSummary& a, const hardware::TraceSummary& b) {
-  std::vector<Difference> rows;
-  add_rows(rows, "whole, us", {{"first start to last end", a.wall_us}}, {{"first start to last end", b.wall_us}});
-  const PhaseNumbers phases_a = phases_of(a), phases_b = phases_of(b);
-  add_rows(rows, "phase, us of kernels a layer", phases_a.kernels, phases_b.kernels);
-  add_rows(rows, "phase, us from first start to last end, median layer", phases_a.span, phases_b.span);
-  const ClassNumbers classes_a = classes_of(a), classes_b = classes_of(b);
-  add_rows(rows, "operator class, % of all kernels' time", classes_a.share, classes_b.share);
-  add_rows(rows, "operator class, us a kernel", classes_a.mean, classes_b.mean);
-  return rows;
-}
-
 std::vector<Difference> result_differences(const Json& a, const std::string& file_a, const Json& b,
                                            const std::string& file_b) {
   const std::string kind = kind_of(a, file_a), other = kind_of(b, file_b);
@@ -163,8 +118,10 @@ std::vector<Difference> result_differences(const Json& a, const std::string& fil
   return rows;
 }
 
-std::string diff_text(const std::string& name_a, const std::string& name_b, const std::vector<Difference>& rows) {
+std::string diff_text(const std::string& name_a, const std::string& name_b, const std::vector<Difference>& rows,
+                      const std::vector<std::string>& notes) {
   std::string out = fmt::format("A {}\nB {}\n", base::printable(name_a), base::printable(name_b));
+  for (const std::string& note : notes) out += "  " + note + "\n";
   std::size_t equal = 0;
   for (std::size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
     Table table({rows[begin].group, "A", "B", "B - A", "B / A"});
@@ -186,7 +143,7 @@ std::string diff_text(const std::string& name_a, const std::string& name_b, cons
 }
 
 Json diff_json(const std::string& name_a, const std::string& name_b, const std::vector<Difference>& rows,
-               const base::Provenance& provenance) {
+               const std::vector<std::string>& notes, const base::Provenance& provenance) {
   Json list = Json::array();
   for (const Difference& row : rows) {
     list.push_back(
@@ -197,6 +154,7 @@ Json diff_json(const std::string& name_a, const std::string& name_b, const std::
           {"provenance", base::provenance_json(provenance)},
           {"a", name_a},
           {"b", name_b},
+          {"notes", notes},
           {"differences", std::move(list)}};
 }
 

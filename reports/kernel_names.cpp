@@ -53,7 +53,6 @@ std::string kernel_name(const std::string& span_class) {
   if (span_class == "gradients") return "ncclDevKernel_ReduceScatter";
   if (span_class == "parameters") return "ncclDevKernel_AllGather";
   if (span_class == "optimizer") return kernel_of("optimizer");
-  if (span_class == "dispatch" || span_class == "combine") return kernel_of(span_class) + "<contended>";
   return span_class;
 }
 

@@ -361,6 +361,10 @@ check("diff of a trace and a result", ["diff", old, str(root / "tests/cli/data/t
 check("diff of two kinds of result", ["diff", old, old.replace("compare", "plan")], 1, "plan", "compare")
 check("diff of no trace", ["diff", "MODEL", "MODEL"], 1, "traceEvents")
 check("kernels for results", ["diff", old, old, "--kernels", "x"], 2, "--kernels")
+simulated, measured = (str(root / f"tests/cli/data/pairs_{kind}.json") for kind in ("simulated", "measured"))
+check("blocks of results", ["diff", old, old, "--blocks", "pairs"], 2, "--blocks")
+check("unknown blocks", ["diff", simulated, measured, "--blocks", "pair"], 2, "did you mean 'pairs'")
+check("blocks of traces that state none", ["diff", measured, measured, "--blocks", "pairs"], 2, "neither trace")
 check("unknown format of diff", ["diff", old, old, "--format", "svg"], 2, "csv")
 
 print(f"{count} kinds of bad input, {faults} faults")

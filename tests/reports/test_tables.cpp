@@ -43,26 +43,6 @@ TEST_CASE("several tables of a document are told apart by name, a missing one is
         "rank,busy_s\n0,0.3333333333333333\n");
 }
 
-TEST_CASE("two traces are compared per phase and layer, and per class") {
-  hardware::TraceSummary a, b;
-  a.wall_us = 100.0;
-  b.wall_us = 50.0;
-  a.phases = {{"attn(F)", 8, 40.0, {10.0, 12.0, 11.0, 30.0}}};
-  b.phases = {{"attn(F)", 2, 9.0, {9.0}}, {"mlp(F)", 1, 5.0, {5.0}}};
-  a.classes = {{"gemm", 4, 30.0}, {"norm", 2, 10.0}};
-  b.classes = {{"gemm", 1, 9.0}};
-  const auto rows = reports::trace_differences(a, b);
-  REQUIRE(rows.size() == 9);
-  CHECK(rows[1].name == "attn(F)");
-  CHECK(rows[1].a == 10.0);
-  CHECK(rows[1].b == 9.0);
-  CHECK(rows[2].name == "mlp(F)");
-  CHECK(rows[2].a == 0.0);
-  CHECK(rows[3].a == 12.0);
-  CHECK(rows[5].a == 75.0);
-  CHECK(rows[7].a == 7.5);
-}
-
 TEST_CASE("two results are compared number by number, items matched by name; other kinds and majors are refused") {
   const Json a = {{"schema_version", "1.0.0"},
                   {"schedules", {{{"name", "x"}, {"makespan", 4}}, {{"name", "y"}, {"makespan", 6}}}}};
