@@ -26,8 +26,10 @@ std::string element(const char* tag, const std::string& content) {
   return std::string("<") + tag + ">\n" + content + "\n</" + tag + ">\n";
 }
 
+// As text, which the page runs when it has time (page.js).
 std::string library(const std::string& script, const std::string& licence) {
-  return element("script", "/*! " + std::string(asset(licence)) + "*/\n" + std::string(asset(script)));
+  return "<script type=\"text/plain\" class=\"library\">\n/*! " + std::string(asset(licence)) + "*/\n" +
+         std::string(asset(script)) + "\n</script>\n";
 }
 
 }  // namespace
@@ -38,11 +40,12 @@ std::string html_page(const std::string& title, const base::Json& data) {
       {"<!-- title -->", base::escaped_markup(title)},
       {"<!-- style -->", element("style", std::string(asset("html/page.css")))},
       {"<!-- data -->", "<script type=\"application/json\" id=\"data\">" + script_json(data) + "</script>\n"},
+      // The Gantt chart needs no library; charts that do are drawn when the page already answers.
       {"<!-- scripts -->", library("vendor/d3.min.js", "vendor/d3.LICENSE") +
                                library("vendor/plot.umd.min.js", "vendor/plot.LICENSE") +
                                element("script", std::string(asset("html/page.js"))) +
                                element("script", std::string(asset("html/timeline.js"))) +
-           element("script", std::string(asset("html/gantt.js"))) +
+                               element("script", std::string(asset("html/gantt.js"))) +
                                element("script", std::string(asset("html/charts.js"))) +
                                element("script", std::string(asset("html/views.js")))},
   };

@@ -75,14 +75,13 @@ function memory_at_peak(host, ranks, capacity) {
 }
 
 // Memory over the step: all ranks thin, the chosen one thick. Returns a function that chooses.
-function memory_curve(host, timeline, capacity) {
+function memory_curve(host, timeline, capacity, chosen) {
   const points = timeline.ranks.flatMap((rank, r) => {
     const rows = [];
     for (let i = 0; i < rank.memory.length; i += 2) rows.push({rank: r, time: rank.memory[i] * 1e-9, gib: rank.memory[i + 1] / units.gib.scale});
     if (rows.length > 0) rows.push({...rows.at(-1), time: timeline.makespan * 1e-9});
     return rows;
   });
-  let chosen = doc.slowest_rank || 0;
   const draw = (width) => Plot.plot({
     width, height: Math.min(520 * scale(), Math.max(260, width * 0.5)), marginLeft: 44 * scale(), ...below(), style: plot_style(),
     x: {...foot(), label: "seconds into the step", domain: [0, timeline.makespan * 1e-9]},

@@ -3,6 +3,14 @@
 // The numbers are those of the schedule's own evaluation or of the simulation (reports/timeline.cpp); nothing is timed
 // here. Charts that share a `view` zoom and pan together.
 
+// About so many multiples of 1, 2 or 5 times a power of ten.
+function round_ticks(from, to, count) {
+  const wanted = (to - from) / count, power = 10 ** Math.floor(Math.log10(wanted));
+  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= wanted * 0.99);
+  const first = Math.ceil(from / step - 1e-9), last = Math.floor(to / step + 1e-9);
+  return Array.from({length: Math.max(0, last - first + 1)}, (_, i) => (first + i) * step);
+}
+
 class Gantt {
   constructor(host, timeline, {view, title = "", explain = () => []} = {}) {
     this.timeline = timeline;
@@ -11,6 +19,7 @@ class Gantt {
     this.detailed = timeline.patterns !== undefined;
     this.rank = this.detailed ? (doc.slowest_rank || 0) : 0;
     this.spans = new Map();
+    this.widths = new Map();
     this.focus = null;
     this.view = view || {x0: 0, x1: timeline.makespan, full: timeline.makespan, charts: []};
     this.view.charts.push(this);
@@ -51,6 +60,13 @@ class Gantt {
   x(time) { return this.left + ((time - this.view.x0) / (this.view.x1 - this.view.x0)) * (this.width - this.left - 6); }
   time(x) { return this.view.x0 + ((x - this.left) / (this.width - this.left - 6)) * (this.view.x1 - this.view.x0); }
   font(points) { return `${points * this.size}px system-ui, sans-serif`; }
+  // Sets the font; the width of a text is measured once.
+  text_width(c, text, points) {
+    const font = this.font(points), key = `${font} ${text}`;
+    if (this.last_font !== font) c.font = this.last_font = font;
+    if (!this.widths.has(key)) this.widths.set(key, c.measureText(text).width);
+    return this.widths.get(key);
+  }
   light(stage, mb) {
     const t = this.timeline;
     return t.directions === 2 ? mb >= t.micro_batches / 2 : stage >= t.pipeline_ranks;
@@ -82,6 +98,7 @@ class Gantt {
     c.beginPath();
     c.rect(this.left, 0, width - this.left - 5, height);
     c.clip();
+    this.last_font = "";
     for (let rank = 0; rank < this.blocks.length; ++rank) this.row_of(c, rank);
     if (this.detailed) this.lanes(c);
     this.critical(c);
@@ -90,16 +107,14 @@ class Gantt {
     this.labels(c);
   }
   ticks(c, height) {
-    const scale = d3.scaleLinear([this.view.x0, this.view.x1], [this.left, this.width - 6]);
     const unit = this.timeline.unit, span = this.view.x1 - this.view.x0;
     const [factor, name] = unit !== "ns" ? [1, unit ? ` ${unit}` : ""] : span > 2e9 ? [1e9, " s"] : span > 2e6 ? [1e6, " ms"] : [1e3, " µs"];
     c.strokeStyle = colour("--line");
     c.fillStyle = colour("--soft");
     c.textAlign = "center";
     c.textBaseline = "middle";
-    const shown_scale = d3.scaleLinear([this.view.x0 / factor, this.view.x1 / factor], [this.left, this.width - 6]);
-    for (const tick of shown_scale.ticks(Math.max(2, Math.floor(this.width / (110 * this.size))))) {
-      const x = Math.round(scale(tick * factor)) + 0.5;
+    for (const tick of round_ticks(this.view.x0 / factor, this.view.x1 / factor, Math.max(2, Math.floor(this.width / (110 * this.size))))) {
+      const x = Math.round(this.x(tick * factor)) + 0.5;
       c.beginPath();
       c.moveTo(x, this.axis - 4);
       c.lineTo(x, height);
@@ -132,8 +147,7 @@ class Gantt {
     const seen_x = Math.max(x, this.left), seen = Math.min(x + width, this.width - 6) - seen_x;
     const texts = [];
     for (const [text, points] of [[`${letters[kind]} ${mb}`, size], [String(mb), size], [String(mb), 9]]) {
-      c.font = this.font(points);
-      if (c.measureText(text).width < seen - (text.length > 3 ? 2 : 0.5)) {
+      if (this.text_width(c, text, points) < seen - (text.length > 3 ? 2 : 0.5)) {
         texts.push(text);
         break;
       }
@@ -147,11 +161,15 @@ class Gantt {
     const y0 = this.top(this.rank) + this.row;
     const colours = {F: "forward", B: "input", W: "weight"};
     c.font = this.font(10);
+    const drawn_to = [];  // of each lane: what is thinner than a pixel and on one that is taken is not seen
     for (const span of this.spans_of_rank(this.rank)) {
       if (span.end < this.view.x0 || span.lane === 0) continue;
       if (span.start > this.view.x1) break;
+      const x = this.x(span.start), end = this.x(span.end);
+      if (end < drawn_to[span.lane]) continue;
+      drawn_to[span.lane] = Math.floor(x) + 1;
       const pass = /\(([FBW])\)$/.exec(span.name);
-      const x = this.x(span.start), width = Math.max(this.x(span.end) - x - 0.3, 0.4), y = y0 + this.lane_rows.indexOf(span.lane) * this.lane;
+      const width = Math.max(end - x - 0.3, 0.4), y = y0 + this.lane_rows.indexOf(span.lane) * this.lane;
       c.fillStyle = this.fill(pass ? colours[pass[1]] : "optimizer", span.lane > 1 && width > 6 ? "rising" : "", span.lane > 2);
       c.fillRect(x, y, width, this.lane - 1);
       const seen_x = Math.max(x, this.left), seen = Math.min(x + width, this.width - 6) - seen_x;

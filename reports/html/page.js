@@ -21,8 +21,11 @@ function at(path) {
   return path.split("/").slice(1).reduce((value, key) => (value === undefined || value === null ? undefined : value[key]), doc);
 }
 
-const grouping = (digits) => new Intl.NumberFormat("en-US", {minimumFractionDigits: digits, maximumFractionDigits: digits});
-const fixed = (value, digits) => grouping(digits).format(value);
+// Digits in groups of three. Intl would load its tables first, a tenth of a second.
+function fixed(value, digits) {
+  const [whole, part] = value.toFixed(digits).split(".");
+  return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (part ? `.${part}` : "");
+}
 
 // A unit: how many of the document's are one of the shown, and what is written behind it.
 const units = {
@@ -108,6 +111,12 @@ function table(base, columns, {rows = at(base), chosen} = {}) {
 }
 
 const folded = (summary, ...content) => element("details", {}, element("summary", {}, summary), ...content);
+// The same, made when it is opened.
+function folded_later(summary, make) {
+  const node = folded(summary);
+  node.addEventListener("toggle", () => node.append(make()), {once: true});
+  return node;
+}
 
 // Colours of the style sheet, for canvas and Plot. Paper is light whatever the screen.
 let on_paper = false;
@@ -122,11 +131,32 @@ function colour(name) {
   return colours_now.get(name);
 }
 
+// Between two colours written as #rrggbb.
+function mixed(from, to, share) {
+  const parts = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
+  const [a, b] = [parts(from), parts(to)];
+  return `rgb(${a.map((part, i) => Math.round(part + (b[i] - part) * share)).join(", ")})`;
+}
+
+// In the order of the first of each.
+function grouped(rows, key) {
+  const groups = new Map();
+  for (const row of rows) {
+    const name = key(row);
+    if (!groups.has(name)) groups.set(name, []);
+    groups.get(name).push(row);
+  }
+  return [...groups];
+}
+const sum_of = (rows, value) => rows.reduce((sum, row) => sum + value(row), 0);
+const index_of_largest = (rows, value) => rows.reduce((best, row, i) => (value(row) > value(rows[best]) ? i : best), 0);
+
 // Canvas and Plot grow with the page's own letters.
 const scale = () => (on_paper ? 1 : Math.max(1, parseFloat(getComputedStyle(document.documentElement).fontSize) / 14.5));
 
 // Whatever must be drawn again when width or colours change. What can wait is drawn for the first time when the page
-// already answers: one after the other, each in a task of its own.
+// already answers: what is in the window before the rest, one after the other while nobody asks for anything else, so
+// that a key or a finger waits for one panel at most; all at once if the page is printed first.
 const redraws = [], waiting = [];
 function drawn(host, draw, can_wait = true) {
   let last = 0;
@@ -141,17 +171,35 @@ function drawn(host, draw, can_wait = true) {
     again(true);
     new ResizeObserver(() => again(false)).observe(host);
   };
-  if (can_wait) waiting.push(begin);
+  if (can_wait) waiting.push({host, begin});
   else begin();
 }
+// Sections below the first window, in their order.
+const later = (make) => waiting.push({begin: make});
+const when_idle = window.requestIdleCallback ? (work) => requestIdleCallback(work, {timeout: 500}) : (work) => setTimeout(work, 0);
+// D3 and Plot, each in a task of its own.
+const libraries = [...document.querySelectorAll("script.library")];
+function run_library() {
+  const text = libraries.shift();
+  text.replaceWith(element("script", {}, text.textContent));
+}
 function draw_waiting() {
-  const next = waiting.shift();
-  if (!next) {
-    document.documentElement.dataset.ready = "yes";
-    return;
+  if (libraries.length > 0) {
+    run_library();
+  } else if (waiting.length > 0) {
+    const seen = waiting.findIndex(({host}) => {
+      if (!host) return false;
+      const box = host.getBoundingClientRect();
+      return box.bottom >= 0 && box.top <= innerHeight;
+    });
+    waiting.splice(Math.max(seen, 0), 1)[0].begin();
   }
-  next();
-  setTimeout(draw_waiting, 0);
+  if (libraries.length + waiting.length > 0) when_idle(draw_waiting);
+  else document.documentElement.dataset.ready = "yes";
+}
+function draw_all_waiting() {
+  while (libraries.length > 0) run_library();
+  while (waiting.length > 0) waiting.shift().begin();
 }
 function redraw_all() {
   colours_now.clear();
@@ -161,6 +209,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw_all
 for (const [event, value] of [["beforeprint", true], ["afterprint", false]]) {
   addEventListener(event, () => {
     on_paper = value;
+    draw_all_waiting();
     redraw_all();
   });
 }

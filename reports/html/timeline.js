@@ -72,7 +72,7 @@ function fills(context) {
   return (name, hatch, light) => {
     const key = `${name} ${hatch} ${light}`;
     if (!known.has(key)) {
-      const base = light ? d3.interpolateRgb(colour("--card"), colour(`--${name}`))(0.55) : colour(`--${name}`);
+      const base = light ? mixed(colour("--card"), colour(`--${name}`), 0.55) : colour(`--${name}`);
       known.set(key, hatch ? hatched(context, hatch, base, colour("--ink")) : base);
     }
     return known.get(key);

@@ -9,7 +9,7 @@ const rank_columns = [["rank", "pipeline_rank", units.count], ["F", "forward_s",
 // Figures and charts of a simulated step at a JSON pointer of the document.
 function step_figures(base) {
   const step = at(base) || doc;
-  const peak = d3.maxIndex(step.ranks, (rank) => rank.peak_memory_bytes);
+  const peak = index_of_largest(step.ranks, (rank) => rank.peak_memory_bytes);
   figures("the step in figures", [
     ["step time", `${base}/step_time_s`, units.seconds, `${fixed(step.micro_batches, 0)} micro-batches, ${step.schedule}`],
     ["tokens a day", `${base}/tokens_per_day`, units.billions, `${fixed(step.tokens_per_second_per_gpu, 0)} tokens/s a GPU`],
@@ -46,7 +46,7 @@ function explain_cost(what, chart) {
     total.time += span.end - span.start;
     totals.set(span.name, total);
   }
-  const rows = d3.sort(totals.values(), (a, b) => b.time - a.time);
+  const rows = [...totals.values()].sort((a, b) => b.time - a.time);
   return table("", [["what", (row) => row.name], ["stream", (row) => lane_names[row.lane].replace(" stream", "")], ["times", (row) => row.count],
     ["total", (row) => time_text(row.time, "ns")], ["priced by (class of the profile, origin, error)", cost_sources, null, true]], {rows});
 }
@@ -61,7 +61,7 @@ function operators_of(total) {
 }
 
 function cost_sources(total) {
-  const shares = d3.rollups(operators_of(total), (ops) => d3.sum(ops, (op) => op.seconds), (op) => op.profile_class).sort((a, b) => b[1] - a[1]);
+  const shares = grouped(operators_of(total), (op) => op.profile_class).map(([name, ops]) => [name, sum_of(ops, (op) => op.seconds)]).sort((a, b) => b[1] - a[1]);
   if (shares.length === 0) return total.cls === "send" ? origin_text("rdma") : total.cls === "optimizer" ? origin_text("optimizer") : "";
   return shares.slice(0, 3).map(([name]) => origin_text(name)).join("; ");
 }
@@ -74,18 +74,23 @@ function simulate_view() {
   panel.append(legend, host);
   const main = new Gantt(host, report.timeline, {title: "step", explain: explain_cost});
   host.before(gantt_tools(main));
-  step_panels("");
-  const curve = section("Memory over the step", "All ranks; the thick line is the rank chosen in the chart above.");
-  const choose = memory_curve(curve, report.timeline, doc.memory_capacity_bytes);
-  main.changed = choose;
+  later(() => step_panels(""));
+  later(() => {
+    const curve = section("Memory over the step", "All ranks; the thick line is the rank chosen in the chart above.");
+    main.changed = memory_curve(curve, report.timeline, doc.memory_capacity_bytes, main.rank);
+  });
+  later(roofline_panel);
+  if (doc.ranks[0].idle) later(() => idle_panel(""));
+  if (doc.critical_path) later(critical_panel);
+  if (doc.network) later(network_panel);
+  later(() => rank_figures(""));
+  later(origins_panel);
+}
+
+function roofline_panel() {
   const roof = section("Roofline of the operators", "Every operator that computes, alone on the GPU: what it does for a byte and what it reaches. The distance to the roof is what the profile says of real kernels.");
   roofline(roof, report.operators, report.gpu);
-  roof.append(folded("all operators in figures", operator_table()));
-  if (doc.ranks[0].idle) idle_panel("");
-  if (doc.critical_path) critical_panel();
-  if (doc.network) network_panel();
-  rank_figures("");
-  origins_panel();
+  roof.append(folded_later("all operators in figures", operator_table));
 }
 
 const dashed = {...units.count, dash: true};
@@ -103,7 +108,7 @@ function critical_panel() {
   const path = doc.critical_path;
   const rows = Object.entries(path.classes).map(([key, seconds]) => ({name: words(key), value: seconds, path: `/critical_path/classes/${key}`})).filter((row) => row.value > 0);
   const panel = section("Critical path", `The chain of ${fixed(path.tasks, 0)} tasks whose lengths add up to the step; underlined in the chart above. Shortening anything else does not shorten the step.`);
-  bars(panel, d3.sort(rows, (a, b) => b.value - a.value), {label: "seconds on the path", format: (v) => `${fixed(v, 3)} s`, fill: "--critical"});
+  bars(panel, [...rows].sort((a, b) => b.value - a.value), {label: "seconds on the path", format: (v) => `${fixed(v, 3)} s`, fill: "--critical"});
   panel.append(folded("in figures", element("dl", {class: "figures"}, ...rows.map((row) => element("div", {}, element("dt", {}, row.name), element("dd", {}, figure(row.path, units.seconds)))))));
 }
 
@@ -195,8 +200,8 @@ function plan_view() {
 function validate_view() {
   const exceeded = doc.classes.filter((c) => c.exceeded).length;
   const panel = section("Predicted against reported", "Every row on logarithmic axes; dashed: equal; the band is ±10 %.", {wide: true, id: "scatter"});
-  const groups = d3.groups(doc.rows, (row) => row.unit);
-  const choices = [...groups.map(([unit, rows]) => [`all in ${unit || "shares"} (${rows.length})`, rows]), ...d3.groups(doc.rows, (row) => row.class).map(([name, rows]) => [`${name} (${rows.length})`, rows])];
+  const groups = grouped(doc.rows, (row) => row.unit);
+  const choices = [...groups.map(([unit, rows]) => [`all in ${unit || "shares"} (${rows.length})`, rows]), ...grouped(doc.rows, (row) => row.class).map(([name, rows]) => [`${name} (${rows.length})`, rows])];
   const choose = element("select", {"aria-label": "rows shown", id: "rows-shown"}, ...choices.map(([name], i) => element("option", {value: i}, name)));
   const host = element("div", {class: "plot"});
   const inside = element("p", {class: "hint", "aria-live": "polite"});
@@ -207,7 +212,7 @@ function validate_view() {
     const within = rows.filter((row) => Math.abs(row.error) <= 0.1).length;
     inside.textContent = `${within} of ${rows.length} rows within ±10 %`;
   };
-  choose.value = String(d3.maxIndex(groups, ([, rows]) => rows.length));
+  choose.value = String(index_of_largest(groups, ([, rows]) => rows.length));
   choose.addEventListener("change", draw);
   drawn(host, draw);
   const classes = section("Classes", exceeded > 0 ? `${exceeded} exceed a stated bound.` : "No class exceeds its stated bound.", {wide: true});
@@ -255,4 +260,4 @@ views[report.kind]();
 provenance();
 window.hourglass = {report, gantts};
 document.documentElement.dataset.interactive = performance.now().toFixed(0);
-setTimeout(draw_waiting, 0);
+when_idle(draw_waiting);

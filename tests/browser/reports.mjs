@@ -158,6 +158,30 @@ for (const [name, words] of Object.entries(reports)) {
   await page.close();
 }
 
+// The Gantt answers before the panels below it are drawn; in the end, or when the page is printed first, all are.
+for (const end of ["idle", "print"]) {
+  const page = await browser.newPage({viewport: {width: 1440, height: 900}});
+  await page.addInitScript(() => {
+    window.held = [];
+    window.requestIdleCallback = (work) => window.held.push(work);
+  });
+  await page.goto(`file://${join(scratch, "simulate.html")}`);
+  await page.waitForFunction(() => document.documentElement.dataset.interactive);
+  const before = await page.evaluate(() => ({span: hourglass.gantts[0].view.x1 - hourglass.gantts[0].view.x0, plots: document.querySelectorAll(".plot svg").length, library: typeof Plot}));
+  check(before.plots === 0 && before.library === "undefined", `${before.plots} charts are drawn before the page answers`);
+  await page.focus(".gantt canvas");
+  await page.keyboard.press("Home");
+  await page.keyboard.press("+");
+  check((await page.evaluate(() => hourglass.gantts[0].view.x1 - hourglass.gantts[0].view.x0)) < before.span, "the Gantt does not answer before the other panels are drawn");
+  check((await page.textContent(".detail")).includes("gemm_fp8"), "a block does not say what it costs before the other panels are drawn");
+  if (end === "print") await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
+  else await page.evaluate(() => { while (held.length > 0) held.shift()(); });
+  const sections = await is_complete(`drawn by ${end}`, page);
+  check(["Critical path", "Roofline of the operators", "Every rank in figures", "Memory over the step"].every((title) => sections.includes(title)), `by ${end} only ${sections} are drawn`);
+  check((await page.$$(".plot svg")).length >= 4, `by ${end} not every chart is drawn`);
+  await page.close();
+}
+
 // The published DualPipe figure, 8 ranks and 20 micro-batches: makespan 66 and 6 units of bubble on every rank; and the
 // drawing of --format svg has every block where the Gantt has it.
 {
