@@ -46,10 +46,11 @@ Transfer run(const Network& network, const std::vector<Phase>& phases) {
     transfer.bottleneck = static_cast<std::int32_t>(l);
     transfer.bottleneck_bytes = bytes[l];
   }
+  transfer.utilization.assign(bytes.size(), 0.0);
   for (std::size_t l = 0; l < bytes.size(); ++l) {
-    if (bytes[l] > 0.0 && transfer.seconds > 0.0)
-      transfer.hottest.push_back(
-          {static_cast<std::int32_t>(l), bytes[l], bytes[l] / network.capacity[l] / transfer.seconds});
+    if (bytes[l] <= 0.0 || transfer.seconds <= 0.0) continue;
+    transfer.utilization[l] = bytes[l] / network.capacity[l] / transfer.seconds;
+    transfer.hottest.push_back({static_cast<std::int32_t>(l), bytes[l], transfer.utilization[l]});
   }
   const auto shown = static_cast<std::ptrdiff_t>(std::min(most_shown, transfer.hottest.size()));
   std::partial_sort(transfer.hottest.begin(), transfer.hottest.begin() + shown, transfer.hottest.end(),

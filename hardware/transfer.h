@@ -36,7 +36,8 @@ struct Transfer {
   std::int32_t bottleneck = -1;        // the link that needs longest for its bytes
   double bottleneck_bytes = 0.0, bottleneck_utilization = 0.0;
   std::size_t flows = 0;
-  std::vector<LinkUse> hottest;  // fullest first, at most eight
+  std::vector<LinkUse> hottest;     // fullest first, at most eight
+  std::vector<double> utilization;  // of every link
 };
 
 // One set of flows after another, each `repeat` times: a ring's steps, the phases of a hierarchical collective.

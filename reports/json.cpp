@@ -65,12 +65,23 @@ Json step_fields(const sim::Result& result) {
   Json links = Json::array();
   for (const sim::HotLink& link : result.network->hottest)
     links.push_back({{"link", link.name}, {"bytes", link.bytes}, {"utilization", link.utilization}});
+  Json cells = Json::array();
+  for (const hardware::LinkCell& cell : result.network->cells) {
+    cells.push_back({{"kind", cell.kind},
+                     {"place", cell.place},
+                     {"links", cell.links},
+                     {"failed", cell.failed},
+                     {"min_utilization", cell.least},
+                     {"mean_utilization", cell.mean},
+                     {"max_utilization", cell.most}});
+  }
   out["network"] = {{"dispatch_factor", result.network->dispatch_factor},
                     {"combine_factor", result.network->combine_factor},
                     {"imbalance", result.network->imbalance},
                     {"dispatch_nic_bytes", result.network->dispatch_nic_bytes},
                     {"dispatch_nvlink_bytes", result.network->dispatch_nvlink_bytes},
-                    {"hottest_links", std::move(links)}};
+                    {"hottest_links", std::move(links)},
+                    {"links", std::move(cells)}};
   return out;
 }
 

@@ -102,6 +102,7 @@ ExpertNetwork expert_network(const Inputs& in) {
     result.dispatch_nvlink_bytes = together.rank_nvlink_bytes;
     result.dispatch_nic_bytes = together.rank_nic_bytes;
     result.hottest = hottest_links(topology, together);
+    result.cells = hardware::link_cells(topology, together.transfer.utilization);
   }
   return result;
 }

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "hardware/link_cells.h"
 #include "sim/plan.h"
 
 // The MoE all-to-all of a plan as flows on the cluster's links: every expert-parallel group of the plan at the same
@@ -21,6 +22,7 @@ struct ExpertNetwork {
   double imbalance = 1.0;                                        // rows of the fullest GPU over the mean
   double dispatch_nvlink_bytes = 0.0, dispatch_nic_bytes = 0.0;  // of one GPU, mean
   std::vector<HotLink> hottest;                                  // the first few
+  std::vector<hardware::LinkCell> cells;                         // all links during a dispatch
 };
 
 // Groups are laid out as group_shape says. Throws base::Error if the topology cannot be built or no way is left.

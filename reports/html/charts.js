@@ -137,6 +137,34 @@ function origin_text(name) {
   return origin ? `${name}, ${origin.origin}, ±${fixed(origin.relative_error * 100, 1)} %` : name;
 }
 
+// All links by kind and place: dark is hot. Which of the three figures of a cell is drawn can be chosen.
+function link_heat_map(host, cells) {
+  const figures = {mean: "mean_utilization", "most": "max_utilization", "least": "min_utilization"};
+  const choose = element("select", {"aria-label": "figure of a cell", id: "link-figure"}, ...Object.keys(figures).map((name) => element("option", {value: name}, name)));
+  host.append(element("div", {class: "tools"}, element("label", {for: "link-figure"}, "of the links in a cell"), choose));
+  const kinds = [...new Set(cells.map((cell) => cell.kind))], places = [...new Set(cells.map((cell) => cell.place))];
+  const working = cells.filter((cell) => cell.failed < cell.links), dead = cells.filter((cell) => cell.failed === cell.links);
+  const percent_of = (value) => `${fixed(value * 100, value > 0 && value < 0.0995 ? 1 : 0)}`;
+  const draw = (width) => {
+    const figure = figures[choose.value], narrow = width < 520;
+    return Plot.plot({
+      width, height: scale() * (kinds.length * 30 + 84), marginLeft: Math.round((narrow ? 98 : 124) * scale()), marginRight: 8, ...below(), style: plot_style(),
+      x: {...foot(), domain: places, label: null, tickSize: 0, tickFormat: (place) => (narrow ? place.replace(/^\D+/, "") || place : place)},
+      y: {label: null, domain: kinds, tickSize: 0},
+      color: {scheme: "cividis", domain: [0, 1], reverse: true, legend: width > 420, label: "busy, of what the kernels reach", tickFormat: "%"},
+      marks: [
+        Plot.cell(working, {x: "place", y: "kind", fill: figure, inset: 1, tip: true, channels: {links: "links"},
+          title: (cell) => `${cell.kind}, ${cell.place}: ${fixed(cell.links - cell.failed, 0)} links${cell.failed ? `, ${cell.failed} failed` : ""}\nmean ${percent_of(cell.mean_utilization)} %, least ${percent_of(cell.min_utilization)} %, most ${percent_of(cell.max_utilization)} %`}),
+        Plot.cell(dead, {x: "place", y: "kind", fill: "none", stroke: colour("--line"), inset: 2}),
+        Plot.text(working, {x: "place", y: "kind", text: (cell) => percent_of(cell[figure]), fill: (cell) => (cell[figure] > 0.55 ? "#ffffff" : "#1b1e23")}),
+        Plot.text(dead, {x: "place", y: "kind", text: () => (narrow ? "✕" : "failed"), fill: colour("--soft")}),
+      ],
+    });
+  };
+  const frame = chart(host, draw);
+  choose.addEventListener("change", () => frame.replaceChildren(draw(Math.floor(frame.clientWidth))));
+}
+
 // Links by how long they are busy: dark is hot, and the figure is written on it.
 function hottest_links(host, links) {
   chart(host, (width) => Plot.plot({

@@ -124,6 +124,12 @@ function idle_panel(base) {
 
 function network_panel() {
   const panel = section("The network during a dispatch", `All expert-parallel groups at once: dispatch takes ${fixed(doc.network.dispatch_factor, 3)} times, combine ${fixed(doc.network.combine_factor, 3)} times what one balanced group alone would; the fullest GPU holds ${fixed(doc.network.imbalance, 3)} times the mean load.`);
+  if (doc.network.links) {
+    link_heat_map(panel, doc.network.links);
+    panel.append(folded("all links in figures", table("/network/links", [["from and to", "kind"], ["where", "place"], ["links", "links", units.count], ["failed", "failed", dashed],
+      ["least busy", "min_utilization", units.percent], ["mean", "mean_utilization", units.percent], ["most", "max_utilization", units.percent]])),
+      element("h3", {}, "The hottest"));
+  }
   hottest_links(panel, doc.network.hottest_links);
   panel.append(folded("in figures", table("/network/hottest_links", [["link", "link"], ["of a dispatch", "bytes", units.megabytes], ["busy", "utilization", units.percent]])));
 }

@@ -20,13 +20,24 @@ TEST_CASE("balanced groups on a sound network cost what one group alone costs, u
   const double closed = sim::simulate(reference("null")).step_time_s;
   for (const char* kind : {"multi_plane", "multi_rail", "three_layer"}) {
     CAPTURE(kind);
-    const sim::Result result = sim::simulate(reference("{}", {std::string("cluster.fabric.kind=") + kind}));
+    const sim::Inputs inputs = reference("{}", {std::string("cluster.fabric.kind=") + kind});
+    const sim::Result result = sim::simulate(inputs);
     REQUIRE(result.network);
     CHECK(result.network->dispatch_factor == doctest::Approx(1.0).epsilon(2e-3));
     CHECK(result.network->combine_factor == doctest::Approx(1.0).epsilon(2e-3));
     CHECK(result.network->imbalance == doctest::Approx(1.0));
     CHECK(result.step_time_s == doctest::Approx(closed).epsilon(2e-3));
     CHECK_FALSE(result.network->hottest.empty());
+    double most = 0.0;
+    std::int64_t links = 0;
+    for (const hardware::LinkCell& cell : result.network->cells) {
+      CHECK(cell.least <= cell.mean * (1.0 + 1e-12));
+      CHECK(cell.mean <= cell.most * (1.0 + 1e-12));
+      most = std::max(most, cell.most);
+      links += cell.links;
+    }
+    CHECK(most == doctest::Approx(result.network->hottest.front().utilization));
+    CHECK(links == static_cast<std::int64_t>(hardware::build_topology(inputs.cluster, inputs.plan.gpus).links.size()));
   }
 }
 
