@@ -137,7 +137,10 @@ function origin_text(name) {
   return origin ? `${name}, ${origin.origin}, ±${fixed(origin.relative_error * 100, 1)} %` : name;
 }
 
-// All links by kind and place: dark is hot. Which of the three figures of a cell is drawn can be chosen.
+// On paper and by day dark is hot, by night bright: what is busy stands out.
+const links_colour = (label, width) => ({scheme: "cividis", domain: [0, 1], reverse: !night(), legend: width > 420, label, tickFormat: "%", marginLeft: 14});
+
+// All links by kind and place. Which of the three figures of a cell is drawn can be chosen.
 function link_heat_map(host, cells) {
   const figures = {mean: "mean_utilization", "most": "max_utilization", "least": "min_utilization"};
   const choose = element("select", {"aria-label": "figure of a cell", id: "link-figure"}, ...Object.keys(figures).map((name) => element("option", {value: name}, name)));
@@ -148,15 +151,15 @@ function link_heat_map(host, cells) {
   const draw = (width) => {
     const figure = figures[choose.value], narrow = width < 520;
     return Plot.plot({
-      width, height: scale() * (kinds.length * 30 + 84), marginLeft: Math.round((narrow ? 98 : 124) * scale()), marginRight: 8, ...below(), style: plot_style(),
+      width, height: scale() * (kinds.length * 30 + 84), marginLeft: Math.round(124 * scale()), marginRight: 8, ...below(), style: plot_style(),
       x: {...foot(), domain: places, label: null, tickSize: 0, tickFormat: (place) => (narrow ? place.replace(/^\D+/, "") || place : place)},
       y: {label: null, domain: kinds, tickSize: 0},
-      color: {scheme: "cividis", domain: [0, 1], reverse: true, legend: width > 420, label: "busy, of what the kernels reach", tickFormat: "%"},
+      color: links_colour("busy, of what the kernels reach", width),
       marks: [
         Plot.cell(working, {x: "place", y: "kind", fill: figure, inset: 1, tip: true, channels: {links: "links"},
           title: (cell) => `${cell.kind}, ${cell.place}: ${fixed(cell.links - cell.failed, 0)} links${cell.failed ? `, ${cell.failed} failed` : ""}\nmean ${percent_of(cell.mean_utilization)} %, least ${percent_of(cell.min_utilization)} %, most ${percent_of(cell.max_utilization)} %`}),
         Plot.cell(dead, {x: "place", y: "kind", fill: "none", stroke: colour("--line"), inset: 2}),
-        Plot.text(working, {x: "place", y: "kind", text: (cell) => percent_of(cell[figure]), fill: (cell) => (cell[figure] > 0.55 ? "#ffffff" : "#1b1e23")}),
+        Plot.text(working, {x: "place", y: "kind", text: (cell) => percent_of(cell[figure]), fill: (cell) => ((cell[figure] > 0.45) !== night() ? "#ffffff" : "#1b1e23")}),
         Plot.text(dead, {x: "place", y: "kind", text: () => (narrow ? "✕" : "failed"), fill: colour("--soft")}),
       ],
     });
@@ -165,13 +168,13 @@ function link_heat_map(host, cells) {
   choose.addEventListener("change", () => frame.replaceChildren(draw(Math.floor(frame.clientWidth))));
 }
 
-// Links by how long they are busy: dark is hot, and the figure is written on it.
+// Links by how long they are busy, and the figure is written on it.
 function hottest_links(host, links) {
   chart(host, (width) => Plot.plot({
-    width, height: scale() * (links.length * 26 + 70), marginLeft: Math.min(260 * scale(), width * 0.45), marginRight: 50, ...below(), style: plot_style(),
+    width, height: scale() * (links.length * 26 + 70), marginLeft: Math.min(d3.max(links, (link) => link.link.length) * 7.2 * scale() + 8, width * 0.55), marginRight: 50, ...below(), style: plot_style(),
     x: {...foot(), label: "share of the dispatch's time, of what its kernels reach", domain: [0, 1], tickFormat: "%", grid: true},
     y: {label: null, domain: links.map((link) => link.link)},
-    color: {scheme: "cividis", domain: [0, 1], reverse: true, legend: width > 420, label: "busy", tickFormat: "%"},
+    color: links_colour("busy", 0),
     marks: [
       Plot.barX(links, {x: "utilization", y: "link", fill: "utilization", insetTop: 2, insetBottom: 2}),
       Plot.text(links, {x: "utilization", y: "link", text: (link) => `${fixed(link.utilization * 100, 1)} %`, textAnchor: "start", dx: 4, fill: colour("--ink")}),

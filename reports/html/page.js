@@ -131,6 +131,8 @@ function colour(name) {
   return colours_now.get(name);
 }
 
+const night = () => !on_paper && matchMedia("(prefers-color-scheme: dark)").matches;
+
 // Between two colours written as #rrggbb.
 function mixed(from, to, share) {
   const parts = (text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));

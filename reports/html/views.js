@@ -123,7 +123,7 @@ function idle_panel(base) {
 }
 
 function network_panel() {
-  const panel = section("The network during a dispatch", `All expert-parallel groups at once: dispatch takes ${fixed(doc.network.dispatch_factor, 3)} times, combine ${fixed(doc.network.combine_factor, 3)} times what one balanced group alone would; the fullest GPU holds ${fixed(doc.network.imbalance, 3)} times the mean load.`);
+  const panel = section("The network during a dispatch", `All expert-parallel groups at once: dispatch takes ${fixed(doc.network.dispatch_factor, 3)} times, combine ${fixed(doc.network.combine_factor, 3)} times what one balanced group alone would; the fullest GPU holds ${fixed(doc.network.imbalance, 3)} times the mean load.`, {wide: true});
   if (doc.network.links) {
     link_heat_map(panel, doc.network.links);
     panel.append(folded("all links in figures", table("/network/links", [["from and to", "kind"], ["where", "place"], ["links", "links", units.count], ["failed", "failed", dashed],

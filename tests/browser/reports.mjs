@@ -66,6 +66,14 @@ for (const [name, words] of Object.entries(reports)) {
     network: ["The network during a dispatch"], plan: ["How well it can be known", "GPU-hours by stage"], compare: ["Side by side"], compare_plan: ["Step time"],
     validate: ["Predicted against reported"], search: ["Time against memory"]}[name];
   for (const title of wanted) check(sections.includes(title), `${name}: there is no panel '${title}'`);
+  if (name === "network") {
+    const drawn = await page.$$eval("section[aria-label='The network during a dispatch'] g[aria-label='cell'] rect", (cells) => cells.length);
+    check(drawn === document.network.links.length && drawn >= 60, `the heat map has ${drawn} cells, the JSON ${document.network.links.length}`);
+    const shown = () => page.$$eval("section[aria-label='The network during a dispatch'] g[aria-label='text'] text", (texts) => texts.map((text) => text.textContent).join(" "));
+    const mean = await shown();
+    await page.selectOption("#link-figure", "most");
+    check((await shown()) !== mean, "the heat map shows the same for mean and most");
+  }
   const interactive = await page.evaluate(() => document.documentElement.dataset.interactive);
   console.log(`${name}: ${(statSync(file).size / 1e6).toFixed(2)} MB, ${count} figures, ${sections.length} panels, answers after ${interactive} ms`);
   check(complaints.length === 0, `${name}: ${complaints.join("; ")}`);
