@@ -42,7 +42,8 @@ reports::TraceDifferences of_traces(const std::string& a, const std::string& b, 
     const std::string name = values["blocks"].as<std::string>();
     const auto found = std::find(names.begin(), names.end(), name);
     if (found == names.end())
-      throw base::UsageError(fmt::format("unknown choice '{}'", base::printable(name)), "--blocks", base::suggestion(name, names));
+      throw base::UsageError(fmt::format("unknown choice '{}'", base::printable(name)), "--blocks",
+                             base::suggestion(name, names));
     blocks = static_cast<hardware::TraceBlocks>(found - names.begin());
   }
   return reports::trace_differences(hardware::load_trace(a, table), hardware::load_trace(b, table), blocks);

@@ -161,20 +161,16 @@ class Gantt {
     const y0 = this.top(this.rank) + this.row;
     const colours = {F: "forward", B: "input", W: "weight"};
     c.font = this.font(10);
-    const drawn_to = [];  // of each lane: what is thinner than a pixel and on one that is taken is not seen
     for (const span of this.spans_of_rank(this.rank)) {
       if (span.end < this.view.x0 || span.lane === 0) continue;
       if (span.start > this.view.x1) break;
-      const x = this.x(span.start), end = this.x(span.end);
-      if (end < drawn_to[span.lane]) continue;
-      drawn_to[span.lane] = Math.floor(x) + 1;
-      const pass = /\(([FBW])\)$/.exec(span.name);
-      const width = Math.max(end - x - 0.3, 0.4), y = y0 + this.lane_rows.indexOf(span.lane) * this.lane;
-      c.fillStyle = this.fill(pass ? colours[pass[1]] : "optimizer", span.lane > 1 && width > 6 ? "rising" : "", span.lane > 2);
+      const pass = span.name.endsWith(")") ? span.name.at(-2) : "";
+      const x = this.x(span.start), width = Math.max(this.x(span.end) - x - 0.3, 0.4), y = y0 + this.lane_rows.indexOf(span.lane) * this.lane;
+      c.fillStyle = this.fill(colours[pass] || "optimizer", span.lane > 1 && width > 6 ? "rising" : "", span.lane > 2);
       c.fillRect(x, y, width, this.lane - 1);
       const seen_x = Math.max(x, this.left), seen = Math.min(x + width, this.width - 6) - seen_x;
       if (seen < 24 || c.measureText(span.name).width > seen - 4) continue;
-      c.fillStyle = span.lane > 2 ? colour("--ink") : pass ? colour(`--on-${colours[pass[1]]}`) : colour("--ink");
+      c.fillStyle = span.lane > 2 ? colour("--ink") : colours[pass] ? colour(`--on-${colours[pass]}`) : colour("--ink");
       c.textAlign = "center";
       c.fillText(span.name, seen_x + seen / 2, y + this.lane / 2);
     }
