@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-// SI inside, units in the key outside (DESIGN.md). Only readers convert in, only renderers convert out.
+// SI inside, units in the key outside. Only readers convert in, only renderers convert out.
 namespace hourglass::base {
 
 // Simulated time in the engine: integer picoseconds, so that sums are exact and results repeat bit for bit.

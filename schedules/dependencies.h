@@ -27,7 +27,7 @@ struct Dependencies {
   std::vector<Dependency> inputs;
 };
 
-// Derives who waits for whom (SCHEDULES.md section 1): F(s) needs F(s-1); B or BW of stage s needs F(s) and B|BW(s+1),
+// Derives who waits for whom: F(s) needs F(s-1); B or BW of stage s needs F(s) and B|BW(s+1),
 // the last stage only its F; W needs its B. Throws Error if an action's input is produced nowhere or twice.
 Dependencies derive_dependencies(const Schedule& schedule);
 

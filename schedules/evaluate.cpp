@@ -7,7 +7,7 @@
 // (a pair: one of its forward, one of its backward), and in an order of execution the whole schedule is one pass over a
 // flat array -- 16 bytes read and 8 written an action, no branch.
 //
-// Activations (SCHEDULES.md section 1): one more when F starts, one less at the end of BW or W, and B alone frees the
+// Activations: one more when F starts, one less at the end of BW or W, and B alone frees the
 // share that W does not need; a pair holds both. Work on a rank never overlaps, so the peak follows from the order
 // alone.
 #include "schedules/evaluate.h"

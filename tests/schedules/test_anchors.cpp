@@ -27,7 +27,7 @@ constexpr Costs gain{1.0, 1.3, 0.7, 1.9};
 
 }  // namespace
 
-TEST_CASE("the anchors of SCHEDULES.md section 4: makespan and peak activations") {
+TEST_CASE("anchors of every schedule: makespan and peak activations") {
   for (const Anchor& anchor : {
            Anchor{"1f1b", 8, 32, 0, unit, 117.0, 8.0}, Anchor{"zb-h1", 8, 32, 0, unit, 103.0, 8.0},
            Anchor{"zb-h2", 8, 32, 0, unit, 103.0, 15.0}, Anchor{"zb-v", 8, 32, 0, unit, 99.5, 8.0},
