@@ -77,6 +77,8 @@ struct SearchResult {
   double training_tokens = 0.0;                // of the plan's stages; 0: it has none
 };
 
+struct SearchEngine;  // planner/search_engine.h
+
 class Search {
  public:
   Search(Space space, const SearchOptions& options);
@@ -103,7 +105,6 @@ class Search {
   double memory_limit_bytes(const sim::Inputs& inputs) const;
 
  private:
-  struct Engine;
   void find_seeds();
   std::vector<SearchPoint> front_of(std::vector<SearchPoint> points) const;
   std::vector<SearchPoint> cheapest(std::vector<SearchPoint> points, std::size_t count) const;
@@ -115,7 +116,7 @@ class Search {
   bool priced_ = true;            // every cluster has a price
   bool contention_ = false;       // finalists are simulated with it
   std::vector<Measures> seeds_;   // a front known beforehand, fastest first
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<SearchEngine> engine_;
 };
 
 // All of it in this process.

@@ -39,6 +39,21 @@ struct ClusterTables {
   bool fast = true;
 };
 
+// What all units share.
+struct SearchEngine {
+  explicit SearchEngine(const Space& space);
+  std::vector<ClusterTables> clusters;      // of Space::clusters
+  std::vector<sim::ScheduleTraits> traits;  // of Space::schedules
+  ProgramCache programs;
+};
+
+inline constexpr std::uint64_t keys_per_unit = 16;
+// Every plan of a unit. `seeds`: plans that are known, fastest first; `priced`: cost is money, else GPU-seconds.
+UnitResult run_unit(const Search& search, SearchEngine& engine, const std::vector<Measures>& seeds, bool priced,
+                    std::uint64_t unit);
+// Of a GPU and second, in USD; 1 where clusters have no price.
+double cost_rate(const hardware::Cluster& cluster, bool priced);
+
 // Whether the numbers of a plan go together: what sim::complete_parallelism checks, without its words, and the space's
 // own rules. Sets data parallelism.
 bool legal(sim::Plan& plan, const sim::Inputs& inputs);
