@@ -56,7 +56,7 @@ void check_options(const Options& options) {
   };
   range(options.ranks, 1, 1 << 20, "--ranks");
   range(options.experts, 1, 1 << 16, "--experts");
-  range(options.top_k, 1, 1024, "--top-k");
+  range(options.top_k, 1, std::min<std::int64_t>(1024, options.experts), "--top-k");
   range(options.nodes_per_token, 0, 1 << 20, "--nodes-per-token");
   range(options.hidden, 1, 1 << 20, "--hidden");
   range(options.sms, 1, 1024, "--sms");

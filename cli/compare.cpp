@@ -36,7 +36,7 @@ planner::CompareOptions compare_options(const po::variables_map& values) {
   }
   if (values.count("chunks") > 0) options.chunks = values["chunks"].as<int>();
   if (values.count("memory-cap") > 0)
-    options.memory_cap = parse_number(values["memory-cap"].as<std::string>(), "--memory-cap");
+    options.memory_cap = parse_positive(values["memory-cap"].as<std::string>(), "--memory-cap");
   return options;
 }
 

@@ -22,6 +22,12 @@ double parse_number(const std::string& text, const std::string& where) {
   return value;
 }
 
+double parse_positive(const std::string& text, const std::string& where) {
+  const double value = parse_number(text, where);
+  if (value <= 0.0) throw base::UsageError(fmt::format("{} is not more than 0", value), where, "choose more");
+  return value;
+}
+
 schedules::Costs parse_costs(const std::string& text) {
   schedules::Costs costs;
   std::set<std::string> seen;

@@ -59,11 +59,12 @@ int diff(const Invocation& invocation) {
       "traces: of a simulated one only these blocks of its schedule (default: those that the other trace looks like)");
   add_result_format(options);
   po::variables_map values;
-  const Usage usage = {"hourglass diff A B [options]",
-                       "Two steps beside each other in numbers: two traces of a step, simulated (simulate --trace) or "
-                       "measured (PyTorch's\n"
-                       "profiler), plain or .gz, by phase and operator class, for one layer; or two results of --format json.",
-                       {"a", "b"}};
+  const Usage usage = {
+      "hourglass diff A B [options]",
+      "Two steps beside each other in numbers: two traces of a step, simulated (simulate --trace) or "
+      "measured (PyTorch's\n"
+      "profiler), plain or .gz, by phase and operator class, for one layer; or two results of --format json.",
+      {"a", "b"}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = format_of(values, result_formats());
   const std::string a = required(values, "a", "the first file"), b = required(values, "b", "the second file");

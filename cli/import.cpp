@@ -71,6 +71,8 @@ void tell(const char* what, const std::vector<std::string>& items) {
 // A launch script, or the flags themselves.
 int import_plan(const po::variables_map& values, const std::string& source) {
   const bool is_text = source.find("--") != std::string::npos && !std::filesystem::exists(source);
+  if (values.count("format") > 0 && values["format"].as<std::string>() != "json")
+    throw base::UsageError("a plan is json", "--format", "leave it out");
   planner::MegatronOptions options;
   options.file = is_text ? "flags" : source;
   const std::string cluster = cluster_path(values.count("cluster") > 0 ? values["cluster"].as<std::string>() : "h100");
@@ -87,7 +89,8 @@ int import_plan(const po::variables_map& values, const std::string& source) {
     write_out(both.dump(2) + "\n");
   } else {
     if (!imported.model.is_null()) {
-      const std::string model_file = (output.ends_with(".json") ? output.substr(0, output.size() - 5) : output) + ".model.json";
+      const std::string model_file =
+          (output.ends_with(".json") ? output.substr(0, output.size() - 5) : output) + ".model.json";
       write_file(model_file, imported.model.dump(2) + "\n");
       imported.plan["model"] = std::filesystem::path(model_file).filename().string();
     }
@@ -103,10 +106,11 @@ int import_plan(const po::variables_map& values, const std::string& source) {
 void refuse_idle_options(const po::variables_map& values, const std::string& format) {
   std::vector<const char*> idle = {"kernels", "cluster", "model", "gpus"};
   if (format == "kineto") {
-    idle = {"device", "source", "op", "dtype", "map", "ranks", "ranks-per-node", "tokens", "output", "cluster", "model", "gpus"};
+    idle = {"device",         "source", "op",     "dtype",   "map",   "ranks",
+            "ranks-per-node", "tokens", "output", "cluster", "model", "gpus"};
   }
   if (format == "megatron") {
-    idle = {"device", "source", "op", "dtype", "map", "ranks", "ranks-per-node", "tokens", "kernels", "format"};
+    idle = {"device", "source", "op", "dtype", "map", "ranks", "ranks-per-node", "tokens", "kernels"};
   }
   for (const char* name : idle) {
     if (values.count(name) == 0) continue;
@@ -152,12 +156,14 @@ int import_measurements(const Invocation& invocation) {
                         "megatron: a config.json, in place of the model in the flags");
   options.add_options()("gpus", po::value<std::int64_t>()->value_name("N"),
                         "megatron: GPUs, if the launcher's flags do not say");
-  add_format(options, "kineto: text (default), json, csv, jsonl or markdown; samples: json (default), csv, jsonl or markdown");
+  add_format(options,
+             "kineto: text (default), json, csv, jsonl or markdown; samples: json (default), csv, jsonl or markdown");
   po::variables_map values;
   const Usage usage = {
       "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv, kineto, megatron)\n"
       "       hourglass import megatron SCRIPT|'FLAGS' [options]",
-      "Reads a benchmark's log into samples for calibrate and validate, or Megatron-LM's flags (a launch script's, or in one "
+      "Reads a benchmark's log into samples for calibrate and validate, or Megatron-LM's flags (a launch script's, or "
+      "in one "
       "argument) into a plan; what it cannot use is counted and shown.",
       {"log-format", "file"}};
   if (!parse(with_flags_as_file(invocation), usage, options, values)) return 0;

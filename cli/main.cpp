@@ -72,7 +72,7 @@ int run(const std::vector<std::string>& argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is a failed write, reported below
+  std::signal(SIGPIPE, SIG_DFL);  // whoever started us: when the reader of a pipe has enough, that is the end
   try {
     return run({argv, argv + argc});
   } catch (const base::UsageError& error) {

@@ -156,17 +156,24 @@ std::string compressed(const std::string& text) {
 
 }  // namespace
 
+// A file appears whole or not at all, and a link goes on pointing to it. What is no file (a device, a pipe) is written
+// to.
 void write_file(const std::string& path, const std::string& plain) {
   const std::string text = path.ends_with(".gz") ? compressed(plain) : plain;
-  const std::string temporary = path + ".part";
-  std::ofstream stream(temporary, std::ios::binary);
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  const bool in_place = std::filesystem::is_other(status);
+  const std::filesystem::path target =
+      std::filesystem::is_regular_file(status) ? std::filesystem::canonical(path, error) : std::filesystem::path(path);
+  const std::string written_to = in_place ? path : target.string() + ".part";
+  std::ofstream stream(written_to, std::ios::binary);
   stream << text << std::flush;
   const bool written = static_cast<bool>(stream);
   stream.close();
-  std::error_code error;
-  if (written) std::filesystem::rename(temporary, path, error);
+  error.clear();
+  if (written && !in_place) std::filesystem::rename(written_to, target, error);
   if (!written || error) {
-    std::filesystem::remove(temporary, error);
+    if (!in_place) std::filesystem::remove(written_to, error);
     throw base::Error("cannot be written", path, "check the folder and its rights");
   }
 }

@@ -40,7 +40,9 @@ base::Json list_json(const Invocation& invocation) {
   base::Json rows = base::Json::array();
   for (const schedules::CatalogueEntry& entry : schedules::catalogue())
     rows.push_back({{"name", entry.name}, {"description", entry.description}});
-  return {{"schema_version", reports::schema_version}, {"provenance", provenance_of(invocation)}, {"catalogue", std::move(rows)}};
+  return {{"schema_version", reports::schema_version},
+          {"provenance", provenance_of(invocation)},
+          {"catalogue", std::move(rows)}};
 }
 
 // The rows of the csv.
@@ -80,7 +82,7 @@ void add_check_options(po::options_description& options) {
 schedules::ValidateOptions validate_options(const po::variables_map& values) {
   schedules::ValidateOptions options;
   if (values.count("memory-cap") > 0)
-    options.activation_cap = parse_number(values["memory-cap"].as<std::string>(), "--memory-cap");
+    options.activation_cap = parse_positive(values["memory-cap"].as<std::string>(), "--memory-cap");
   if (values.count("blocking") > 0) options.point_to_point = schedules::PointToPoint::blocking;
   return options;
 }
@@ -115,14 +117,17 @@ std::string verdict(const schedules::Schedule& s, const schedules::Costs& costs)
 
 }  // namespace
 
-std::vector<std::string> schedule_formats() { return {"letters", "json", "csv", "jsonl", "markdown", "pytorch", "svg"}; }
+std::vector<std::string> schedule_formats() {
+  return {"letters", "json", "csv", "jsonl", "markdown", "pytorch", "svg"};
+}
 std::string schedule_formats_help() { return "letters, json, csv, jsonl, markdown, pytorch or svg"; }
 
 std::string schedule_output(const schedules::Schedule& schedule, const schedules::Costs& costs,
                             const std::string& format, const Invocation& invocation) {
   if (format == "json") return schedules::to_json(schedule);
   if (format == "jsonl" || format == "markdown")
-    return reports::formatted({{"provenance", provenance_of(invocation)}}, {{"actions", actions_json(schedule)}}, format);
+    return reports::formatted({{"provenance", provenance_of(invocation)}}, {{"actions", actions_json(schedule)}},
+                              format);
   if (format == "csv") return schedules::to_csv(schedule);
   if (format == "pytorch") return schedules::to_pytorch(schedule);
   if (format == "svg") return schedules::to_svg({{schedule.name, &schedule, costs}});
@@ -141,7 +146,8 @@ int schedule(const Invocation& invocation) {
       "validate", po::value<std::string>()->value_name("FILE"),
       "check this file (our json or csv, or PyTorch's csv) instead of generating")("list", "list the schedules");
   add_check_options(options);
-  add_format(options, schedule_formats_help() + " (default letters; with --validate, a verdict; --list: text, json, csv, jsonl or markdown)");
+  add_format(options, schedule_formats_help() +
+                          " (default letters; with --validate, a verdict; --list: text, json, csv, jsonl or markdown)");
   po::variables_map values;
   const Usage usage = {
       "hourglass schedule NAME --ranks P --micro-batches M [options]\n       hourglass schedule synthesize --help\n"
@@ -150,7 +156,8 @@ int schedule(const Invocation& invocation) {
       {"name"}};
   if (!parse(invocation, usage, options, values)) return 0;
   if (values.count("list") > 0) {
-    write_result(format_of(values, result_formats()), {list_text, [&] { return list_json(invocation); }, {"catalogue"}});
+    write_result(format_of(values, result_formats()),
+                 {list_text, [&] { return list_json(invocation); }, {"catalogue"}});
     return 0;
   }
   const bool checking = values.count("validate") > 0;
@@ -159,7 +166,8 @@ int schedule(const Invocation& invocation) {
       values.count("costs") > 0 ? parse_costs(values["costs"].as<std::string>()) : schedules::Costs{};
   const schedules::Schedule made = checking ? imported(values) : generated(values);
   schedules::validate(made, validate_options(values));
-  write_out(checking && values.count("format") == 0 ? verdict(made, costs) : schedule_output(made, costs, format, invocation));
+  write_out(checking && values.count("format") == 0 ? verdict(made, costs)
+                                                    : schedule_output(made, costs, format, invocation));
   return 0;
 }
 

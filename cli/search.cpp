@@ -70,7 +70,7 @@ double number(const po::variables_map& values, const char* name, double absent) 
     if (used == text.size() && value >= 0.0 && value < 1e30) return value;
   } catch (const std::exception&) {
   }
-  throw base::UsageError(fmt::format("'{}' is no number", base::printable(text)), std::string("--") + name);
+  throw base::UsageError(fmt::format("'{}' is no number from 0 on", base::printable(text)), std::string("--") + name);
 }
 
 std::vector<model::Precision> precisions(const po::variables_map& values) {
@@ -87,11 +87,23 @@ std::vector<model::Precision> precisions(const po::variables_map& values) {
   return all;
 }
 
+// The plan names cluster and profile; it does not hold them.
+void tell_what_no_plan_holds(const std::vector<std::string>& overrides) {
+  for (const std::string& each : overrides) {
+    if (!each.starts_with("plan."))
+      fmt::print(stderr, "not in the plan: give it --set {} again\n", base::printable(each));
+  }
+}
+
 planner::SearchOptions read_options(const po::variables_map& values) {
   planner::SearchOptions chosen;
   if (values.count("schedules") > 0 && values["schedules"].as<std::string>() != "all") {
     chosen.space.schedules = split(values["schedules"].as<std::string>(), ',');
-    for (const std::string& name : chosen.space.schedules) schedules::catalogue_entry(name);
+    for (const std::string& name : chosen.space.schedules) {
+      if (const auto all = schedules::names(); std::find(all.begin(), all.end(), name) == all.end())
+        throw base::UsageError(fmt::format("unknown schedule '{}'", base::printable(name)), "--schedules",
+                               base::suggestion(name, all));
+    }
   }
   chosen.space.gpus = counts(values, "gpus");
   chosen.space.global_batches = counts(values, "global-batch");
@@ -117,8 +129,8 @@ std::vector<sim::Inputs> on_clusters(sim::Inputs& inputs, const po::variables_ma
   for (const std::string& name : split(values["clusters"].as<std::string>(), ',')) {
     const std::filesystem::path beside =
         std::filesystem::path(inputs.plan.cluster_file).parent_path() / (name + ".json");
-    all.push_back(planner::on_cluster(inputs, name.ends_with(".json") ? name : beside.lexically_normal().string(),
-                                      assignments));
+    all.push_back(
+        planner::on_cluster(inputs, name.ends_with(".json") ? name : beside.lexically_normal().string(), assignments));
   }
   if (all.empty()) throw base::UsageError("names no cluster", "--clusters", "give for instance h800,h100");
   inputs = all.front();
@@ -175,23 +187,23 @@ std::string best_as(const std::string& format, const planner::Search& search, co
 
 int search(const Invocation& invocation) {
   po::variables_map values;
-  const Usage usage = {"hourglass search PLAN.json [options]",
-                       "Tries every legal plan for the model: parallelism, schedule, batch, recomputation, SMs, clusters; "
-                       "explains the cheapest that fits.",
-                       {"plan"}};
+  const Usage usage = {
+      "hourglass search PLAN.json [options]",
+      "Tries every legal plan for the model: parallelism, schedule, batch, recomputation, SMs, clusters; "
+      "explains the cheapest that fits.",
+      {"plan"}};
   if (!parse(invocation, usage, search_options(), values)) return 0;
   const std::string format = format_of(values, result_formats({"plan", "megatron", "layout"}));
   const planner::SearchOptions chosen = read_options(values);
   const std::string file = required(values, "plan", "PLAN.json");
   const Processes processes;
-  planner::Shard shard = processes.count() > 1
-                             ? planner::Shard{processes.rank(), processes.count(), "MPI"}
-                             : planner::shard_from_environment();
+  planner::Shard shard = processes.count() > 1 ? planner::Shard{processes.rank(), processes.count(), "MPI"}
+                                               : planner::shard_from_environment();
   if (values.count("shard") > 0) {
     if (processes.count() > 1) throw base::UsageError("has no place under MPI", "--shard", "leave it out");
     shard = planner::parse_shard(values["shard"].as<std::string>());
   }
-  sim::Inputs inputs = sim::load_inputs(file, overrides(values));
+  sim::Inputs inputs = sim::load_inputs(file, overrides(values), true);
   inputs.provenance.argv = invocation.argv;
   const std::vector<sim::Inputs> others = on_clusters(inputs, values, overrides(values));
   planner::Search search(planner::space_of(inputs, others, chosen.space), chosen);
@@ -211,6 +223,7 @@ int search(const Invocation& invocation) {
     }
   }
   const planner::SearchResult result = search.conclude(std::move(units));
+  if (format == "plan") tell_what_no_plan_holds(inputs.overrides);
   write_html(values, [&] { return reports::search_html(inputs, search, result, shard); });
   const auto best = [&] { return best_as(format, search, result); };
   write_result(format, {[&] { return reports::search_text(search, result, file, shard); },

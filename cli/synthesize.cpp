@@ -48,7 +48,7 @@ int synthesize(const Invocation& invocation) {
   search.micro_batches = values["micro-batches"].as<int>();
   if (values.count("costs") > 0) search.costs = parse_costs(values["costs"].as<std::string>());
   if (values.count("memory-cap") > 0)
-    search.activation_cap = parse_number(values["memory-cap"].as<std::string>(), "--memory-cap");
+    search.activation_cap = parse_positive(values["memory-cap"].as<std::string>(), "--memory-cap");
   if (values.count("seconds") > 0) search.seconds = parse_number(values["seconds"].as<std::string>(), "--seconds");
   if (values.count("placement") > 0) {
     search.placement = values["placement"].as<std::string>();

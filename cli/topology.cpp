@@ -48,12 +48,11 @@ int topology(const Invocation& invocation) {
   const NetworkInputs inputs = read_network(invocation, values, 0);
   const hardware::TopologySummary summary = hardware::summarize(inputs.topology, inputs.cluster);
   write_result(
-      format,
-      {[&] { return reports::topology_text(inputs.topology, summary, inputs.cluster.name); },
-       [&] { return reports::topology_json(inputs.topology, summary, inputs.cluster.name, inputs.provenance); },
-       {""},
-       {{"dot", [&] { return hardware::topology_dot(inputs.topology); }},
-        {"svg", [&] { return hardware::topology_svg(inputs.topology); }}}});
+      format, {[&] { return reports::topology_text(inputs.topology, summary, inputs.cluster.name); },
+               [&] { return reports::topology_json(inputs.topology, summary, inputs.cluster.name, inputs.provenance); },
+               {""},
+               {{"dot", [&] { return hardware::topology_dot(inputs.topology); }},
+                {"svg", [&] { return hardware::topology_svg(inputs.topology); }}}});
   return 0;
 }
 

@@ -64,9 +64,10 @@ int validate(const Invocation& invocation) {
   add_result_format(options, {"svg"});
   add_html(options);
   po::variables_map values;
-  const Usage usage = {"hourglass validate [--layouts | --runs FILE | --samples FILE... --profile PROFILE.json] [options]",
-                       "Recomputes what was published and measured, and prints reported, predicted and error.",
-                       {}};
+  const Usage usage = {
+      "hourglass validate [--layouts | --runs FILE | --samples FILE... --profile PROFILE.json] [options]",
+      "Recomputes what was published and measured, and prints reported, predicted and error.",
+      {}};
   if (!parse(invocation, usage, options, values)) return 0;
   const bool layouts = values.count("layouts") > 0;
   const std::string format = format_of(values, layouts ? result_formats() : result_formats({"svg"}));
@@ -78,10 +79,12 @@ int validate(const Invocation& invocation) {
                               : here                      ? "configs"
                                                           : HOURGLASS_SOURCE_DIR "/configs";
   if (layouts) {
-    const std::string runs = values.count("runs") > 0 ? values["runs"].as<std::string>() : configs + "/published/runs.json";
+    const std::string runs =
+        values.count("runs") > 0 ? values["runs"].as<std::string>() : configs + "/published/runs.json";
     const std::vector<planner::SanityRow> rows = planner::search_sanity(runs, configs);
     write_result(
-        format, {[&] { return reports::sanity_text(rows); }, [&] { return reports::sanity_json(rows, provenance); }, {"rows"}});
+        format,
+        {[&] { return reports::sanity_text(rows); }, [&] { return reports::sanity_json(rows, provenance); }, {"rows"}});
     return 0;
   }
   const planner::Validation validation = values.count("runs") > 0

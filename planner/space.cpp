@@ -171,7 +171,8 @@ std::string precision_name(model::Precision precision) {
 }
 
 std::uint64_t Space::groups() const {
-  return clusters.size() * gpus.size() * global_batches.size() * tensors.size() * contexts.size() * micro_batches.size();
+  return clusters.size() * gpus.size() * global_batches.size() * tensors.size() * contexts.size() *
+         micro_batches.size();
 }
 
 std::uint64_t Space::keys() const {
@@ -212,8 +213,8 @@ Space space_of(const sim::Inputs& inputs, const std::vector<sim::Inputs>& others
   for (const sim::Inputs& each : space.clusters) node = std::max(node, each.cluster.gpus_per_node);
   const std::int64_t experts = inputs.model.moe.routed_experts;
   space.gpus = gpus_of(inputs, options);
-  space.global_batches =
-      options.global_batches.empty() ? std::vector<std::int64_t>(1, inputs.plan.global_batch) : sorted(options.global_batches);
+  space.global_batches = options.global_batches.empty() ? std::vector<std::int64_t>(1, inputs.plan.global_batch)
+                                                        : sorted(options.global_batches);
   space.tensors = powers_of_two(node);
   space.contexts = contexts_of(inputs);
   space.micro_batches = sorted({1, 2, 4, 8, inputs.plan.micro_batch.sequences});
@@ -260,6 +261,11 @@ void apply_numbers(sim::Plan& plan, const SearchChoice& choice) {
 
 sim::Plan apply(const sim::Plan& plan, const SearchChoice& choice) {
   sim::Plan out = plan;
+  // Training stages that have the plan's own context parallelism or batch go with it.
+  for (sim::TrainingStage& stage : out.stages) {
+    if (stage.context_parallel == plan.parallel.context) stage.context_parallel = choice.context;
+    if (stage.global_batch == plan.global_batch) stage.global_batch = choice.global_batch;
+  }
   apply_numbers(out, choice);
   out.schedule = choice.schedule;
   out.chunks = choice.chunks;

@@ -71,7 +71,7 @@ std::string layers_text(const BenchReport& report) {
     std::vector<std::string> row = {kernels::describe(pass.of),
                                     kernels::name_of(pass.pass),
                                     fmt::format("{:.2f}", m.sample.seconds * 1e3),
-                                    percent(m.sample.spread),
+                                    m.sample.runs > 1 ? percent(m.sample.spread) : "-",
                                     fmt::format("{}{}", m.sample.runs, m.settled ? "" : "*"),
                                     std::to_string(pass.operators.size())};
     if (predicted) {
@@ -133,7 +133,7 @@ std::string bench_text(const BenchReport& report) {
     std::vector<std::string> row = {m.of.kernel,
                                     kernels::name_of(m.of.pass),
                                     microseconds(m.sample.seconds),
-                                    percent(m.sample.spread),
+                                    m.sample.runs > 1 ? percent(m.sample.spread) : "-",
                                     fmt::format("{}{}", m.sample.runs, m.settled ? "" : "*"),
                                     rate(m)};
     if (predicted)

@@ -97,7 +97,7 @@ std::vector<Difference> result_differences(const Json& a, const std::string& fil
                                            const std::string& file_b) {
   const std::string kind = kind_of(a, file_a), other = kind_of(b, file_b);
   if (kind != other)
-    throw base::Error(fmt::format("is a result of {}, {} of {}", kind, file_a, other), file_b, "name two of one kind");
+    throw base::Error(fmt::format("is a result of {}, {} of {}", kind, file_b, other), file_a, "name two of one kind");
   std::vector<Difference> rows;
   add_rows(rows, "ranks, mean", rank_means(a), rank_means(b));
   Numbers numbers_a, numbers_b;

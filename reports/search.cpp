@@ -68,7 +68,7 @@ std::string why(const planner::Explanation& e, base::Time best) {
 
 std::string repeat_command(const Search& search, const SearchChoice& c, const std::string& plan_file) {
   const sim::Inputs& inputs = search.space().clusters[c.cluster];
-  std::string out = "hourglass simulate " + plan_file;
+  std::string out;
   const auto set = [&](const std::string& key, const std::string& value) {
     out += fmt::format(" --set plan.{}={}", key, value);
   };
@@ -87,8 +87,13 @@ std::string repeat_command(const Search& search, const SearchChoice& c, const st
   const std::vector<std::string> recompute = planner::recompute_names(c.recompute);
   set("recompute", recompute.empty() ? "'[\"none\"]'" : fmt::format("'[\"{}\"]'", fmt::join(recompute, "\",\"")));
   set("communication_sms", std::to_string(c.communication_sms));
-  if (search.space().clusters.size() > 1)
-    out += fmt::format("   (with \"cluster\": \"{}\")", inputs.plan.cluster_file);
+  std::string given;  // by the user, and not varied
+  for (const std::string& each : inputs.overrides) {
+    if (out.find(" --set " + each.substr(0, each.find('=') + 1)) == std::string::npos)
+      given += fmt::format(" --set '{}'", each);
+  }
+  out = "hourglass simulate " + plan_file + given + out;
+  if (search.space().clusters.size() > 1) out += fmt::format("   (with \"cluster\": \"{}\")", inputs.plan.cluster_file);
   return out;
 }
 
@@ -139,13 +144,14 @@ std::string answers_text(const Search& search, const SearchResult& result) {
 std::string search_text(const Search& search, const SearchResult& result, const std::string& plan_file,
                         const planner::Shard& shard) {
   const sim::Inputs& inputs = search.space().clusters.front();
-  std::string out = fmt::format(
-      "{}: {} plans, {} illegal, {} too large, {} beaten by a bound, {} simulated\n", inputs.model.name,
-      grouped(static_cast<double>(result.plans)), grouped(static_cast<double>(result.illegal)),
-      grouped(static_cast<double>(result.too_large)), grouped(static_cast<double>(result.bounded)),
-      grouped(static_cast<double>(result.simulated)));
+  std::string out =
+      fmt::format("{}: {} plans, {} illegal, {} too large, {} beaten by a bound, {} simulated\n", inputs.model.name,
+                  grouped(static_cast<double>(result.plans)), grouped(static_cast<double>(result.illegal)),
+                  grouped(static_cast<double>(result.too_large)), grouped(static_cast<double>(result.bounded)),
+                  grouped(static_cast<double>(result.simulated)));
   if (shard.count > 1)
-    out += fmt::format("shard {} of {} ({}) only: merge all for the whole result\n", shard.index, shard.count, shard.from);
+    out +=
+        fmt::format("shard {} of {} ({}) only: merge all for the whole result\n", shard.index, shard.count, shard.from);
   for (const std::string& axis : planner::axis_names()) {
     const std::vector<std::string> values = planner::axis_values(search.space(), axis);
     out += fmt::format("  {:<10} {}\n", axis, fmt::join(values, " "));
@@ -191,7 +197,8 @@ base::Json search_json(const Search& search, const SearchResult& result, const b
   }
   for (const planner::Explanation& e : result.neighbours) neighbours.push_back(explanation_json(e));
   for (const planner::WhyNot& w : result.why_not) {
-    answers.push_back({{"question", w.question}, {"plans", w.plans}, {"illegal", w.illegal}, {"too_large", w.too_large}});
+    answers.push_back(
+        {{"question", w.question}, {"plans", w.plans}, {"illegal", w.illegal}, {"too_large", w.too_large}});
     if (w.best) answers.back()["best"] = explanation_json(*w.best);
   }
   const sim::Inputs best = search.inputs_of(search.space().choice(result.finalists.front().point.id));

@@ -125,6 +125,9 @@ void check_prefixes(const std::vector<std::string>& overrides) {
       throw base::UsageError(fmt::format("'{}' has no value", base::printable(assignment)), "--set",
                              "write for instance --set plan.schedule=1f1b");
     }
+    if (assignment.find('.') > assignment.find('='))
+      throw base::UsageError("replaces a whole input", "--set " + base::printable(assignment),
+                             "name a key, for instance plan.cluster=../clusters/h800.json");
     const std::string prefix = assignment.substr(0, assignment.find_first_of(".="));
     if (std::find(documents.begin(), documents.end(), prefix) == documents.end()) {
       throw base::UsageError(fmt::format("there is no input '{}'", base::printable(prefix)),
@@ -181,9 +184,10 @@ void complete_parallelism(Plan& plan, const model::ModelSpec& model, const hardw
       "change expert_parallel");
 }
 
-Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>& overrides) {
+Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>& overrides, bool any_layout) {
   check_prefixes(overrides);
   Inputs inputs;
+  inputs.overrides = overrides;
   const auto load = [&](const std::string& path, const std::string& prefix) {
     base::JsonFile file = base::load_json(path);
     inputs.provenance.inputs.push_back({path, file.text_hash});
@@ -200,7 +204,11 @@ Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>&
   }
   inputs.profile = hardware::read_profile(load(inputs.plan.profile_file, "profile"), inputs.plan.profile_file);
   inputs.provenance.profile = inputs.profile.name;
-  complete_parallelism(inputs.plan, inputs.model, inputs.cluster, plan_path);
+  if (!any_layout) complete_parallelism(inputs.plan, inputs.model, inputs.cluster, plan_path);
+  if (inputs.plan.network && inputs.model.moe.routed_experts == 0) {
+    throw Error("network changes the all-to-all of experts, and this model has none", plan_path + " /network",
+                "leave it out");
+  }
   if (inputs.plan.variation && !inputs.plan.variation->expert_loads.empty() &&
       static_cast<std::int64_t>(inputs.plan.variation->expert_loads.size()) != inputs.model.moe.routed_experts) {
     throw Error(fmt::format("gives {} loads, the model has {} routed experts",

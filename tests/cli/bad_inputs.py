@@ -170,6 +170,12 @@ check("unknown log format", ["import", "ncl-tests", "PLAN"], 2, "did you mean 'n
 check("a plan as a log", ["import", "nccl-tests", "PLAN", "--device", "H800 SXM5"], 1, "deepseek-v3.json")
 check("a log without a measurement", ["import", "deepgemm", "PLAN", "--device", "H800 SXM5"], 1, edit=text("PLAN", "hello\n" * 1000))
 flags = "--hidden-size 512 --num-attention-heads 8 --seq-length 512 --micro-batch-size 1 --global-batch-size 64 "
+check("a whole input replaced", ["plan", "PLAN", "--set", "cluster=h800"], 2, "plan.cluster=")
+check("a network of no experts", ["simulate", "PLAN", "--set", 'plan.network={"failed":["plane3"]}'], 1, "this model has none", edit=change("PLAN", model="../models/llama-3.1-405b.json", expert_parallel=1, mtp=False, layers_per_stage="balanced"))
+check("more experts a token than there are", ["collective", "moe-dispatch", "--top-k", "300"], 2, "--top-k", "between 1 and 256")
+check("a cap of nothing", ["schedule", "1f1b", "--ranks", "4", "--micro-batches", "8", "--memory-cap", "0"], 2, "--memory-cap")
+check("a plan as a table", ["import", "megatron", "--num-layers 4", "--format", "csv"], 2, "--format")
+check("a device that is full", ["plan", "PLAN", "--html", "/dev/full"], 1, "/dev/full", "cannot be written")
 check("flags without a model", ["import", "megatron", flags, "--gpus", "8"], 1, "--num-layers", "is missing")
 check("flags without GPUs", ["import", "megatron", flags + "--num-layers 4"], 1, "--gpus N")
 check("a flag that is no count", ["import", "megatron", flags + "--num-layers four", "--gpus", "8"], 1, "--num-layers", "'four'")
@@ -189,7 +195,7 @@ check("a mapping that is none", ["import", "kineto", "PLAN", "--kernels", "PLAN"
 check("an absent log", ["import", "deepep", "FOLDER/nowhere"], 1, "nowhere")
 
 check("search without a plan", ["search"], 2, "PLAN.json")
-check("search under an unknown schedule", ["search", "PLAN", "--schedules", "dualpip"], 1, "did you mean 'dualpipe'")
+check("search under an unknown schedule", ["search", "PLAN", "--schedules", "dualpip"], 2, "did you mean 'dualpipe'")
 check("headroom of everything", ["search", "PLAN", "--memory-headroom", "1"], 2, "--memory-headroom")
 check("a batch of no number", ["search", "PLAN", "--global-batch", "many"], 2, "many")
 
