@@ -78,13 +78,9 @@ hardware::Profile load_profile(NetworkInputs& inputs, const po::variables_map& v
 
 reports::CollectiveReport moe_report(NetworkInputs& inputs, const po::variables_map& values, const Options& options,
                                      hardware::MoeStep step, hardware::RoutePolicy policy) {
-  const std::vector<std::string> kernels = {"normal", "low-latency-rdma", "low-latency"};
-  const std::string kernel_name = values["kernel"].as<std::string>();
-  const auto kernel = std::find(kernels.begin(), kernels.end(), kernel_name);
-  if (kernel == kernels.end())
-    throw base::UsageError(fmt::format("unknown kernel '{}'", base::printable(kernel_name)), "--kernel",
-                           base::suggestion(kernel_name, kernels));
-  const auto which = static_cast<hardware::MoeKernel>(kernel - kernels.begin());
+  const std::string kernel = values["kernel"].as<std::string>();
+  const auto which = static_cast<hardware::MoeKernel>(
+      place_among({"normal", "low-latency-rdma", "low-latency"}, kernel, "kernel", "--kernel"));
   const bool normal = which == hardware::MoeKernel::normal;
   hardware::MoeRouting routing;
   routing.ranks = options.ranks;
@@ -111,7 +107,7 @@ reports::CollectiveReport moe_report(NetworkInputs& inputs, const po::variables_
   report.moe_time = hardware::moe_time(inputs.topology, policy, tokens, shape, which, step,
                                        hardware::moe_parameters(load_profile(inputs, values)));
   report.transfer = report.moe_time.transfer;
-  report.algorithm = kernel_name;
+  report.algorithm = kernel;
   report.bytes = hardware::token_bytes(shape, which, step);
   return report;
 }
@@ -123,9 +119,7 @@ reports::CollectiveReport plain_report(NetworkInputs& inputs, const po::variable
     throw base::UsageError("is missing", "--bytes", "give the size of the buffer, e.g. --bytes 1e9");
   const double bytes = parse_number(values["bytes"].as<std::string>(), "--bytes");
   const std::string algorithm = values["algorithm"].as<std::string>();
-  if (algorithm != "flat" && algorithm != "hierarchical")
-    throw base::UsageError(fmt::format("unknown algorithm '{}'", base::printable(algorithm)), "--algorithm",
-                           base::suggestion(algorithm, {"flat", "hierarchical"}));
+  place_among({"flat", "hierarchical"}, algorithm, "algorithm", "--algorithm");
   const hardware::Profile profile = load_profile(inputs, values);
   hardware::Network network(inputs.topology, policy, {profile.nvlink.efficiency, profile.rdma.efficiency},
                             options.seed);
@@ -184,9 +178,7 @@ int collective(const Invocation& invocation) {
   const std::string name = required(values, "name", "NAME");
   std::vector<std::string> names = hardware::collective_names();
   names.insert(names.end(), {"moe-dispatch", "moe-combine"});
-  if (std::find(names.begin(), names.end(), name) == names.end())
-    throw base::UsageError(fmt::format("unknown collective '{}'", base::printable(name)), "hourglass collective",
-                           base::suggestion(name, names));
+  place_among(names, name, "collective", "hourglass collective");
   check_options(chosen);
   const hardware::RoutePolicy policy = hardware::route_policy(values["routing"].as<std::string>());
   NetworkInputs inputs = read_network(invocation, values, chosen.ranks);

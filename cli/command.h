@@ -9,6 +9,10 @@
 #include "base/json.h"
 
 // One file per command, each with one function: arguments in, exit code out. Results go to stdout, progress to stderr.
+namespace hourglass::hardware {
+struct KernelTable;
+}
+
 namespace hourglass::cli {
 
 struct Invocation {
@@ -69,6 +73,14 @@ struct Rendering {
   std::map<std::string, std::function<std::string()>> drawings = {};
 };
 void write_result(const std::string& format, const Rendering& result);
+// The place of `text` among the choices. Throws base::UsageError at `where` if it is none: "unknown `what` 'text'".
+std::size_t place_among(const std::vector<std::string>& choices, const std::string& text, const std::string& what,
+                        const std::string& where);
+// A file of configs/ ("configs/kineto/kernels.json"): in the folder where the command is called, else where it was
+// built.
+std::string shipped(const std::string& path);
+// The shipped table of kernel names, after the user's own (--kernels).
+hardware::KernelTable kernel_table(const boost::program_options::variables_map& values);
 // A required argument; `what` is named when it is missing.
 std::string required(const boost::program_options::variables_map& values, const std::string& name,
                      const std::string& what);

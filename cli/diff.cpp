@@ -1,6 +1,5 @@
 #include "reports/diff.h"
 
-#include <fmt/format.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -31,20 +30,11 @@ bool is_result(const std::string& path) {
 }
 
 reports::TraceDifferences of_traces(const std::string& a, const std::string& b, const po::variables_map& values) {
-  const std::string shipped = std::filesystem::exists("configs/kineto/kernels.json") ? "configs/kineto/kernels.json"
-                                                                                     : HOURGLASS_SOURCE_DIR
-                                  "/configs/kineto/kernels.json";
-  hardware::KernelTable table = hardware::load_kernel_table(shipped);
-  if (values.count("kernels") > 0) table = hardware::load_kernel_table(values["kernels"].as<std::string>(), table);
+  const hardware::KernelTable table = kernel_table(values);
   std::optional<hardware::TraceBlocks> blocks;
   if (values.count("blocks") > 0) {
-    const std::vector<std::string> names = {"all", "pairs", "alone"};
     const std::string name = values["blocks"].as<std::string>();
-    const auto found = std::find(names.begin(), names.end(), name);
-    if (found == names.end())
-      throw base::UsageError(fmt::format("unknown choice '{}'", base::printable(name)), "--blocks",
-                             base::suggestion(name, names));
-    blocks = static_cast<hardware::TraceBlocks>(found - names.begin());
+    blocks = static_cast<hardware::TraceBlocks>(place_among({"all", "pairs", "alone"}, name, "choice", "--blocks"));
   }
   return reports::trace_differences(hardware::load_trace(a, table), hardware::load_trace(b, table), blocks);
 }

@@ -35,12 +35,7 @@ std::string read_log(const std::string& path) {
 // A trace tells where a step's time went; its kernels carry no shapes, so it gives a summary instead of samples.
 int import_trace(const po::variables_map& values, const std::string& path, const base::Provenance& provenance) {
   const std::string format = format_of(values, result_formats());
-  const std::string shipped = std::filesystem::exists("configs/kineto/kernels.json") ? "configs/kineto/kernels.json"
-                                                                                     : HOURGLASS_SOURCE_DIR
-                                  "/configs/kineto/kernels.json";
-  hardware::KernelTable table = hardware::load_kernel_table(shipped);
-  if (values.count("kernels") > 0) table = hardware::load_kernel_table(values["kernels"].as<std::string>(), table);
-  const hardware::Trace trace = hardware::load_trace(path, table);
+  const hardware::Trace trace = hardware::load_trace(path, kernel_table(values));
   const hardware::TraceSummary summary = hardware::trace_summary(trace);
   write_result(format, {[&] { return hardware::trace_text(trace, summary); },
                         [&] { return hardware::trace_json(trace, summary, provenance); },
@@ -51,8 +46,7 @@ int import_trace(const po::variables_map& values, const std::string& path, const
 // A name is one of ours: configs/clusters/NAME.json here, or beside the source.
 std::string cluster_path(const std::string& name) {
   if (name.ends_with(".json")) return name;
-  const std::string here = "configs/clusters/" + name + ".json";
-  return std::filesystem::exists(here) ? here : HOURGLASS_SOURCE_DIR "/" + here;
+  return shipped("configs/clusters/" + name + ".json");
 }
 
 // How a file names another: relative to its own folder.
@@ -71,8 +65,7 @@ void tell(const char* what, const std::vector<std::string>& items) {
 // A launch script, or the flags themselves.
 int import_plan(const po::variables_map& values, const std::string& source) {
   const bool is_text = source.find("--") != std::string::npos && !std::filesystem::exists(source);
-  if (values.count("format") > 0 && values["format"].as<std::string>() != "json")
-    throw base::UsageError("a plan is json", "--format", "leave it out");
+  format_of(values, {"json"});
   planner::MegatronOptions options;
   options.file = is_text ? "flags" : source;
   const std::string cluster = cluster_path(values.count("cluster") > 0 ? values["cluster"].as<std::string>() : "h100");
@@ -130,6 +123,12 @@ Invocation with_flags_as_file(Invocation invocation) {
 
 }  // namespace
 
+hardware::KernelTable kernel_table(const po::variables_map& values) {
+  hardware::KernelTable table = hardware::load_kernel_table(shipped("configs/kineto/kernels.json"));
+  if (values.count("kernels") > 0) table = hardware::load_kernel_table(values["kernels"].as<std::string>(), table);
+  return table;
+}
+
 int import_measurements(const Invocation& invocation) {
   hardware::ImportOptions import;
   po::options_description options("options");
@@ -163,18 +162,14 @@ int import_measurements(const Invocation& invocation) {
       "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv, kineto, megatron)\n"
       "       hourglass import megatron SCRIPT|'FLAGS' [options]",
       "Reads a benchmark's log into samples for calibrate and validate, or Megatron-LM's flags (a launch script's, or "
-      "in one "
-      "argument) into a plan; what it cannot use is counted and shown.",
+      "in one argument) into a plan; what it cannot use is counted and shown.",
       {"log-format", "file"}};
   if (!parse(with_flags_as_file(invocation), usage, options, values)) return 0;
   const std::string format = required(values, "log-format", "the FORMAT of the log");
   std::vector<std::string> formats = hardware::import_formats();
   formats.emplace_back("kineto");
   formats.emplace_back("megatron");
-  if (std::find(formats.begin(), formats.end(), format) == formats.end()) {
-    throw base::UsageError(fmt::format("unknown format '{}'", base::printable(format)), "hourglass import",
-                           base::suggestion(format, formats));
-  }
+  place_among(formats, format, "format", "hourglass import");
   refuse_idle_options(values, format);
   import.file = required(values, "file", "the FILE");
   if (values.count("map") > 0) import.columns = hardware::parse_column_map(values["map"].as<std::string>());

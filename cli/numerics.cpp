@@ -51,9 +51,8 @@ std::vector<reports::PrecisionRow> precision_study(const hardware::Cluster& clus
   return rows;
 }
 
-std::string shipped(const po::variables_map& values, const std::string& option, const std::string& path) {
-  if (values.count(option) > 0) return values[option].as<std::string>();
-  return std::filesystem::exists(path) ? path : HOURGLASS_SOURCE_DIR "/" + path;
+std::string named_or_shipped(const po::variables_map& values, const std::string& option, const std::string& path) {
+  return values.count(option) > 0 ? values[option].as<std::string>() : shipped(path);
 }
 
 po::options_description numerics_options() {
@@ -92,9 +91,7 @@ int numerics(const Invocation& invocation) {
                        {}};
   if (!parse(invocation, usage, numerics_options(), values)) return 0;
   const std::string format = format_of(values, result_formats({"svg"})), data = values["data"].as<std::string>();
-  if (data != "normal" && data != "uniform")
-    throw base::UsageError(fmt::format("unknown data '{}'", base::printable(data)), "--data",
-                           base::suggestion(data, {"normal", "uniform"}));
+  place_among({"normal", "uniform"}, data, "data", "--data");
   const std::int64_t outputs = values["outputs"].as<std::int64_t>();
   if (outputs < 2 || outputs > 1024)
     throw base::UsageError(fmt::format("{} x {} results", outputs, outputs), "--outputs", "use 2 to 1024");
@@ -103,8 +100,8 @@ int numerics(const Invocation& invocation) {
   const std::vector<std::int64_t> ks = lengths_of(values);
   const std::uint64_t seed = values["seed"].as<std::uint64_t>();
 
-  const std::string cluster_file = shipped(values, "cluster", "configs/clusters/h800.json"),
-                    profile_file = shipped(values, "profile", "configs/profiles/h800.json");
+  const std::string cluster_file = named_or_shipped(values, "cluster", "configs/clusters/h800.json"),
+                    profile_file = named_or_shipped(values, "profile", "configs/profiles/h800.json");
   const hardware::Cluster cluster = hardware::read_cluster(base::load_json(cluster_file).value, cluster_file);
   const hardware::Profile profile = hardware::read_profile(base::load_json(profile_file).value, profile_file);
 

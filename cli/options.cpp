@@ -94,11 +94,22 @@ std::vector<std::string> overrides(const po::variables_map& values) {
 
 std::string format_of(const po::variables_map& values, const std::vector<std::string>& choices) {
   const std::string format = values.count("format") > 0 ? values["format"].as<std::string>() : choices.front();
-  if (std::find(choices.begin(), choices.end(), format) == choices.end()) {
-    throw base::UsageError(fmt::format("unknown format '{}'", base::printable(format)), "--format",
-                           base::suggestion(format, choices));
-  }
+  place_among(choices, format, "format", "--format");
   return format;
+}
+
+std::size_t place_among(const std::vector<std::string>& choices, const std::string& text, const std::string& what,
+                        const std::string& where) {
+  const auto found = std::find(choices.begin(), choices.end(), text);
+  if (found == choices.end()) {
+    throw base::UsageError(fmt::format("unknown {} '{}'", what, base::printable(text)), where,
+                           base::suggestion(text, choices));
+  }
+  return static_cast<std::size_t>(found - choices.begin());
+}
+
+std::string shipped(const std::string& path) {
+  return std::filesystem::exists(path) ? path : HOURGLASS_SOURCE_DIR "/" + path;
 }
 
 std::vector<std::string> result_formats(const std::vector<std::string>& more) {

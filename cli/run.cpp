@@ -78,9 +78,7 @@ kernels::ModelShape model_of(const po::variables_map& values, const RunOptions& 
   shape.layers_per_stage = layers_of(values, stages);
   shape.length = options.sequence_length;
   const std::string attention = values["attention"].as<std::string>();
-  if (attention != "mla" && attention != "gqa")
-    throw base::UsageError(fmt::format("unknown attention '{}'", base::printable(attention)), "--attention",
-                           base::suggestion(attention, {"mla", "gqa"}));
+  place_among({"mla", "gqa"}, attention, "attention", "--attention");
   if (attention == "gqa") shape.attention = kernels::AttentionChoice::gqa;
   shape.mtp = values.count("no-mtp") == 0;
   return shape;

@@ -99,11 +99,8 @@ planner::SearchOptions read_options(const po::variables_map& values) {
   planner::SearchOptions chosen;
   if (values.count("schedules") > 0 && values["schedules"].as<std::string>() != "all") {
     chosen.space.schedules = split(values["schedules"].as<std::string>(), ',');
-    for (const std::string& name : chosen.space.schedules) {
-      if (const auto all = schedules::names(); std::find(all.begin(), all.end(), name) == all.end())
-        throw base::UsageError(fmt::format("unknown schedule '{}'", base::printable(name)), "--schedules",
-                               base::suggestion(name, all));
-    }
+    for (const std::string& name : chosen.space.schedules)
+      place_among(schedules::names(), name, "schedule", "--schedules");
   }
   chosen.space.gpus = counts(values, "gpus");
   chosen.space.global_batches = counts(values, "global-batch");

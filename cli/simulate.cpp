@@ -24,13 +24,7 @@ namespace {
 
 sim::Fold fold_of(const po::variables_map& values) {
   const std::string fold = values.count("fold") > 0 ? values["fold"].as<std::string>() : "auto";
-  const std::vector<std::string> choices = {"auto", "on", "off"};
-  const auto found = std::find(choices.begin(), choices.end(), fold);
-  if (found == choices.end()) {
-    throw base::UsageError(fmt::format("unknown choice '{}'", base::printable(fold)), "--fold",
-                           base::suggestion(fold, choices));
-  }
-  return static_cast<sim::Fold>(found - choices.begin());
+  return static_cast<sim::Fold>(place_among({"auto", "on", "off"}, fold, "choice", "--fold"));
 }
 
 sim::Result run(const sim::Inputs& inputs, sim::Fold fold, sim::StepRecord* record) {

@@ -17,15 +17,10 @@ namespace {
 
 constexpr double to_us = 1e-3;  // from ns
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0.0;
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 bool taken(const TraceKernel& kernel, TraceBlocks blocks) {
   if (kernel.phase == 0 || kernel.layer < 0) return false;
-  return blocks == TraceBlocks::all || kernel.block == (blocks == TraceBlocks::pairs ? KernelBlock::pair : KernelBlock::alone);
+  return blocks == TraceBlocks::all ||
+         kernel.block == (blocks == TraceBlocks::pairs ? KernelBlock::pair : KernelBlock::alone);
 }
 
 struct Extent {
@@ -76,6 +71,12 @@ bool covered(const std::vector<Interval>& intervals, std::int64_t longest, std::
 }
 
 }  // namespace
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0.0;
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
 
 bool states_blocks(const Trace& trace) {
   return std::any_of(trace.kernels.begin(), trace.kernels.end(),

@@ -24,6 +24,9 @@ using TraceLayers = std::vector<PhaseLayers>;  // in order of appearance
 
 TraceLayers trace_layers(const Trace& trace, TraceBlocks blocks);
 
+// The upper of the two middle ones; 0 of none.
+double median(std::vector<double> values);
+
 // Whether its kernels say in which kind of block they run, as a simulated trace does.
 bool states_blocks(const Trace& trace);
 // Whether forward and backward phases run at once on the first GPU, for at least a quarter of the forward's time.

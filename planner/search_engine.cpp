@@ -1,6 +1,7 @@
 #include "planner/search_engine.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/error.h"
 #include "schedules/catalogue.h"
@@ -50,13 +51,9 @@ sim::ScheduleTraits traits_of(const ScheduleChoice& choice) {
   traits.copies = entry.parameter_copies;
   traits.stages_per_rank /= traits.copies;
   // A small instance shows which kinds of action there are.
-  const schedules::Schedule schedule = schedules::generate(choice.name, {4, 16, choice.chunks});
-  for (const auto& rank : schedule.actions) {
-    for (const schedules::Action& action : rank) {
-      traits.pairs = traits.pairs || action.kind == schedules::Kind::overlapped;
-      traits.fused = traits.fused || action.kind == schedules::Kind::backward;
-    }
-  }
+  const sim::BalanceProblem problem(schedules::generate(choice.name, {4, 16, choice.chunks}));
+  traits.pairs = problem.pairs;
+  traits.fused = problem.fused;
   return traits;
 }
 
@@ -111,7 +108,6 @@ struct Key {
   std::uint64_t number = 0;
   SearchChoice choice;  // with the group's values; pipeline and schedule are to be filled in
   std::unique_ptr<sim::StepCosts> costs;
-  base::Time least_step = 0;  // under the schedule at hand
 };
 
 // One unit at work.
@@ -163,7 +159,7 @@ class Worker {
 
   void find_keys() {
     for (std::uint64_t k = first_key_; k < last_key_; ++k) {
-      Key key{k, space_.choice(space_.id(group_, 0, k, 0)), nullptr, 0};
+      Key key{k, space_.choice(space_.id(group_, 0, k, 0)), nullptr};
       if (!repeats_another(key.choice)) keys_.push_back(std::move(key));
     }
   }
@@ -200,49 +196,43 @@ class Worker {
     ++(large ? result_.too_large : result_.bounded);
     return false;
   }
-  // By bounds that need neither the schedule's order nor a split; then by one that needs the order.
-  bool survives(Key& key, const sim::ScheduleTraits& traits) {
-    const double memory = least_memory(inputs_, tables_->all, traits.copies);
-    if (memory > limit_) return keep(true, 0, memory);
+  base::Time least_step(Key& key, const sim::ScheduleTraits& traits) {
     if (!key.costs) key.costs = std::make_unique<sim::StepCosts>(inputs_, tables_->contents);
-    key.least_step = sim::least_step(inputs_, tables_->contents, tables_->parameters, traits, *key.costs);
-    return keep(false, key.least_step, memory);
-  }
-  bool survives(Key& key, const sim::StepProgram& program) {
-    const double memory = sim::least_memory_bytes(inputs_, tables_->contents, tables_->parameters, program, *key.costs);
-    return keep(memory > limit_, key.least_step, memory);
+    return sim::least_step(inputs_, tables_->contents, tables_->parameters, traits, *key.costs);
   }
 
+  // Bounds first: those that need neither the schedule's order nor a split, then one that needs the order.
   void run_shape(std::size_t p, std::size_t s, const std::vector<Key*>& alive) {
     const std::int64_t ranks = space_.pipelines[p];
     if (ranks * traits_[s].stages_per_rank > inputs_.model.layer_count() + 1) return;
     sweeps_.resize(std::max(sweeps_.size(), alive.size()));
-    std::size_t count = 0;
+    std::size_t kept = 0;
+    std::optional<std::shared_ptr<const sim::StepProgram>>
+        program;  // of all keys; asked for by the first that needs it
+    sim::StepPreparer preparer(tables_->contents, tables_->parameters);
     for (Key* key : alive) {
       if (repeats_another(key->choice, traits_[s])) continue;
       set_plan(*key, p);
       legal(inputs_.plan, inputs_);  // completes data parallelism
-      if (survives(*key, traits_[s])) sweeps_[count++].key = key;
-    }
-    if (count == 0) return;
-    const std::shared_ptr<const sim::StepProgram> program =
-        programs_.get(space_.schedules[s], ranks, inputs_.plan.micro_batches());
-    if (!program) return;
-    if (!tables_->fast) return simulate_slowly(p, s, count);
-    std::size_t kept = 0;
-    sim::StepPreparer preparer(tables_->contents, tables_->parameters);
-    for (std::size_t i = 0; i < count; ++i) {
-      Key* key = sweeps_[i].key;
-      set_plan(*key, p);
-      legal(inputs_.plan, inputs_);
-      if (!survives(*key, *program)) continue;
+      const double memory = least_memory(inputs_, tables_->all, traits_[s].copies);
+      const base::Time step = memory > limit_ ? 0 : least_step(*key, traits_[s]);
+      if (!keep(memory > limit_, step, memory)) continue;
+      if (!program) program = programs_.get(space_.schedules[s], ranks, inputs_.plan.micro_batches());
+      if (!*program) continue;
       Sweep& sweep = sweeps_[kept];
-      preparer.prepare(inputs_, *program, *key->costs, sweep.candidates);
-      if (!worth_sweeping(sweep)) continue;
       sweep.key = key;
-      ++kept;
+      if (!tables_->fast) {
+        simulate_slowly(sweep, p, s);
+        continue;
+      }
+      const double held =
+          sim::least_memory_bytes(inputs_, tables_->contents, tables_->parameters, **program, *key->costs);
+      if (!keep(held > limit_, step, held)) continue;
+      preparer.prepare(inputs_, **program, *key->costs, sweep.candidates);
+      if (worth_sweeping(sweep)) ++kept;
     }
-    sweep_all(*program, kept);
+    if (kept == 0) return;
+    sweep_all(**program, kept);
     for (std::size_t i = 0; i < kept; ++i) record(sweeps_[i], p, s);
   }
 
@@ -299,20 +289,16 @@ class Worker {
     result_.points.push_back({space_.id(group_, p, sweep.key->number, s), sweep.best, sweep.memory});
   }
 
-  void simulate_slowly(std::size_t p, std::size_t s, std::size_t count) {
+  void simulate_slowly(Sweep& sweep, std::size_t p, std::size_t s) {
     inputs_.plan.schedule = space_.schedules[s].name;
     inputs_.plan.chunks = space_.schedules[s].chunks;
     inputs_.plan.layers_per_stage.clear();
-    for (std::size_t i = 0; i < count; ++i) {
-      set_plan(*sweeps_[i].key, p);
-      legal(inputs_.plan, inputs_);
-      try {
-        const sim::Result result = sim::simulate(inputs_);
-        sweeps_[i].best = base::time_from_seconds(result.step_time_s);
-        sweeps_[i].memory = result.largest_memory_bytes();
-        record(sweeps_[i], p, s);
-      } catch (const base::Error&) {  // illegal after all, as an all-to-all that the topology cannot carry
-      }
+    try {
+      const sim::Result result = sim::simulate(inputs_);
+      sweep.best = base::time_from_seconds(result.step_time_s);
+      sweep.memory = result.largest_memory_bytes();
+      record(sweep, p, s);
+    } catch (const base::Error&) {  // illegal after all, as an all-to-all that the topology cannot carry
     }
   }
 

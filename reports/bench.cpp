@@ -60,6 +60,8 @@ double layer_error(const BenchReport& report, std::size_t i) {
   return report.layers_predicted[i] / report.layers[i].measured.sample.seconds - 1.0;
 }
 
+std::string spread(const Measurement& m) { return m.sample.runs > 1 ? percent(m.sample.spread) : "-"; }
+
 std::string layers_text(const BenchReport& report) {
   const bool predicted = !report.layers_predicted.empty();
   std::vector<std::string> heading = {"layer", "pass", "ms", "spread", "runs", "operators"};
@@ -71,7 +73,7 @@ std::string layers_text(const BenchReport& report) {
     std::vector<std::string> row = {kernels::describe(pass.of),
                                     kernels::name_of(pass.pass),
                                     fmt::format("{:.2f}", m.sample.seconds * 1e3),
-                                    m.sample.runs > 1 ? percent(m.sample.spread) : "-",
+                                    spread(m),
                                     fmt::format("{}{}", m.sample.runs, m.settled ? "" : "*"),
                                     std::to_string(pass.operators.size())};
     if (predicted) {
@@ -133,7 +135,7 @@ std::string bench_text(const BenchReport& report) {
     std::vector<std::string> row = {m.of.kernel,
                                     kernels::name_of(m.of.pass),
                                     microseconds(m.sample.seconds),
-                                    m.sample.runs > 1 ? percent(m.sample.spread) : "-",
+                                    spread(m),
                                     fmt::format("{}{}", m.sample.runs, m.settled ? "" : "*"),
                                     rate(m)};
     if (predicted)

@@ -69,8 +69,7 @@ double pitch_of(const TraceLayers& layers, const std::vector<std::string>& phase
   for (const std::string& name : phases) {
     if (const double pitch = find(layers, name)->pitch_us; pitch > 0.0) pitches.push_back(pitch);
   }
-  std::sort(pitches.begin(), pitches.end());
-  return pitches.empty() ? 0.0 : pitches[pitches.size() / 2];
+  return hardware::median(std::move(pitches));
 }
 
 void per_layer(std::vector<Difference>& rows, const TraceLayers& a, const TraceLayers& b) {
@@ -128,7 +127,8 @@ TraceLayers taken_of(const Trace& trace, TraceBlocks blocks, const char* side, b
     layers = hardware::trace_layers(trace, blocks);
   }
   if (!layers.empty())
-    out.notes.push_back(fmt::format("{}: {} layers, {}, phases from {}", side, grouped(static_cast<double>(most_layers(layers))),
+    out.notes.push_back(fmt::format("{}: {} layers, {}, phases from {}", side,
+                                    grouped(static_cast<double>(most_layers(layers))),
                                     block_names[static_cast<std::size_t>(blocks)], trace.phases_from));
   return layers;
 }

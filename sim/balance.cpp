@@ -14,7 +14,7 @@
 // Loads are whole picoseconds and their squares are summed in 128 bits, so that a tie is a tie. Almost every move is
 // refused, so a move is judged by what it changes: what stage and ranks weigh with one layer more or one less is kept
 // for every stage until a layer there moves. Only moves that may lower the largest load, that change more than two
-// stages (where layers of two kinds shift) or that stay on one rank are worked out whole.
+// stages (where layers of two kinds shift) or two that run as a pair are worked out whole.
 #include "sim/balance.h"
 
 #include <fmt/format.h>
