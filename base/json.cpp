@@ -147,7 +147,8 @@ void apply_override(Json& document, std::string_view assignment) {
   while (std::getline(names, name, '.')) path.push_back(name);
   for (std::size_t i = 0; i < path.size(); ++i) {
     if (node->is_array()) {
-      const bool index = !path[i].empty() && path[i].size() < 8 && path[i].find_first_not_of("0123456789") == std::string::npos;
+      const bool index =
+          !path[i].empty() && path[i].size() < 8 && path[i].find_first_not_of("0123456789") == std::string::npos;
       if (!index || std::stoul(path[i]) >= node->size()) {
         throw UsageError(fmt::format("'{}' is not an index into a list of {}", path[i], node->size()), where);
       }
@@ -160,7 +161,9 @@ void apply_override(Json& document, std::string_view assignment) {
       }
       node = &(*node)[path[i]];
     } else {
-      throw UsageError(fmt::format("'{}' is not an object", fmt::join(path.begin(), path.begin() + static_cast<long>(i), ".")), where);
+      throw UsageError(
+          fmt::format("'{}' is not an object", fmt::join(path.begin(), path.begin() + static_cast<long>(i), ".")),
+          where);
     }
   }
   const Json parsed = Json::parse(value_text, nullptr, false);
@@ -170,7 +173,8 @@ void apply_override(Json& document, std::string_view assignment) {
 Fields::Fields(const Json& value, std::string file, std::string path)
     : value_(&value), file_(std::move(file)), path_(std::move(path)) {
   if (!value.is_object()) {
-    throw Error(fmt::format("expected an object, found {}", type_of(value)), file_ + (path_.empty() ? "" : " " + path_));
+    throw Error(fmt::format("expected an object, found {}", type_of(value)),
+                file_ + (path_.empty() ? "" : " " + path_));
   }
 }
 
@@ -210,10 +214,12 @@ std::int64_t checked_integer(const Fields& fields, const std::string& key, const
                              std::int64_t high) {
   const double number = value.is_number() ? value.get<double>() : std::nan("");
   if (!value.is_number() || number != std::floor(number)) {
-    fields.fail(key, fmt::format("expected a whole number, found {}", value.is_number() ? value.dump() : type_of(value)));
+    fields.fail(key,
+                fmt::format("expected a whole number, found {}", value.is_number() ? value.dump() : type_of(value)));
   }
   if (number < static_cast<double>(low) || number > static_cast<double>(high)) {
-    fields.fail(key, fmt::format("{} is out of range", value.dump()), fmt::format("give a whole number from {} to {}", low, high));
+    fields.fail(key, fmt::format("{} is out of range", value.dump()),
+                fmt::format("give a whole number from {} to {}", low, high));
   }
   return value.is_number_integer() ? value.get<std::int64_t>() : static_cast<std::int64_t>(number);
 }
@@ -295,7 +301,8 @@ std::vector<Fields> Fields::objects(const std::string& key) {
   const Json& value = any(key);
   if (!value.is_array()) fail(key, fmt::format("expected a list of objects, found {}", type_of(value)));
   std::vector<Fields> out;
-  for (std::size_t i = 0; i < value.size(); ++i) out.emplace_back(value[i], file_, fmt::format("{}/{}/{}", path_, key, i));
+  for (std::size_t i = 0; i < value.size(); ++i)
+    out.emplace_back(value[i], file_, fmt::format("{}/{}/{}", path_, key, i));
   return out;
 }
 

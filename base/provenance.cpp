@@ -13,8 +13,8 @@ Json provenance_json(const Provenance& provenance) {
   for (const Provenance::Input& input : provenance.inputs) {
     inputs.push_back({{"path", input.path}, {"fnv1a", fmt::format("{:016x}", input.hash)}});
   }
-  return {{"argv", provenance.argv},         {"version", build_version}, {"git_commit", build_git_commit},
-          {"git_dirty", build_git_dirty},    {"inputs", inputs},         {"profile", provenance.profile},
+  return {{"argv", provenance.argv},      {"version", build_version}, {"git_commit", build_git_commit},
+          {"git_dirty", build_git_dirty}, {"inputs", inputs},         {"profile", provenance.profile},
           {"seed", provenance.seed}};
 }
 

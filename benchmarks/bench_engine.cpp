@@ -2,9 +2,9 @@
 // is shared (a sweep), and a task that starts and ends where something is.
 #include <benchmark/benchmark.h>
 
-#include "sim/engine.h"
-#include "sim/machine.h"
-#include "sim/simulate.h"
+#include "sim/engine/engine.h"
+#include "sim/training/machine.h"
+#include "sim/training/simulate.h"
 
 using namespace hourglass;
 
@@ -26,8 +26,8 @@ Step deepseek() {
 }
 
 void rate(benchmark::State& state, double tasks) {
-  state.counters["per_task"] = benchmark::Counter(
-      tasks, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  state.counters["per_task"] =
+      benchmark::Counter(tasks, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
 void sweep(benchmark::State& state) {

@@ -13,8 +13,8 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/bench.h"
-#include "kernels/bench_cpu_cases.h"
+#include "kernels/bench/bench.h"
+#include "kernels/bench/bench_cpu_cases.h"
 
 namespace {
 

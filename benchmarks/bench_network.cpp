@@ -5,8 +5,8 @@
 #include <sys/resource.h>
 
 #include "base/random.h"
-#include "hardware/fair_share.h"
-#include "hardware/routing.h"
+#include "hardware/network/fair_share.h"
+#include "hardware/network/routes.h"
 
 using namespace hourglass;
 

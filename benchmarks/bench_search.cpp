@@ -1,6 +1,6 @@
 #include <benchmark/benchmark.h>
 
-#include "planner/search.h"
+#include "planner/search/search.h"
 
 using namespace hourglass;
 

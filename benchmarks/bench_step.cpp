@@ -3,7 +3,7 @@
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
-#include "sim/simulate.h"
+#include "sim/training/simulate.h"
 
 using namespace hourglass;
 
@@ -11,9 +11,9 @@ namespace {
 
 sim::Inputs plan(std::int64_t gpus) {
   const std::string number = std::to_string(gpus);
-  return sim::load_inputs(std::string(HOURGLASS_SOURCE_DIR) + "/configs/plans/deepseek-v3.json",
-                          {"plan.gpus=" + number, "cluster.gpus=" + number,
-                           "plan.global_batch=" + std::to_string(gpus * 15360 / 2048)});
+  return sim::load_inputs(
+      std::string(HOURGLASS_SOURCE_DIR) + "/configs/plans/deepseek-v3.json",
+      {"plan.gpus=" + number, "cluster.gpus=" + number, "plan.global_batch=" + std::to_string(gpus * 15360 / 2048)});
 }
 
 void step(benchmark::State& state, sim::Fold fold) {

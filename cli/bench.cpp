@@ -1,4 +1,4 @@
-#include "kernels/bench.h"
+#include "kernels/bench/bench.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "cli/command.h"
-#include "hardware/fit.h"
+#include "hardware/measure/fit.h"
 #include "reports/bench.h"
 
 namespace hourglass::cli {

@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
-#include "hardware/fit.h"
+#include "hardware/measure/fit.h"
 #include "reports/calibration.h"
 
 namespace hourglass::cli {

@@ -1,4 +1,4 @@
-#include "hardware/import.h"
+#include "hardware/measure/import.h"
 
 #include <fmt/format.h>
 
@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "cli/command.h"
-#include "hardware/kineto.h"
-#include "planner/megatron.h"
+#include "hardware/measure/kineto.h"
+#include "planner/convert/megatron.h"
 #include "reports/tabular.h"
 
 namespace hourglass::cli {

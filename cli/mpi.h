@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "planner/search_files.h"
+#include "planner/search/search_files.h"
 
 // Message passing between the processes of a search, where Hourglass was built with MPI; alone elsewhere.
 namespace hourglass::cli {

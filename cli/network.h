@@ -2,7 +2,7 @@
 
 #include "base/provenance.h"
 #include "cli/command.h"
-#include "hardware/topology.h"
+#include "hardware/network/topology.h"
 
 // What `collective` and `topology` share: a cluster, how much of it, and what has failed.
 namespace hourglass::cli {

@@ -1,4 +1,4 @@
-#include "kernels/numerics.h"
+#include "kernels/math/numerics.h"
 
 #include <fmt/format.h>
 
@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "cli/command.h"
-#include "hardware/fit.h"
-#include "kernels/bench.h"
+#include "hardware/measure/fit.h"
+#include "kernels/bench/bench.h"
 #include "reports/numerics.h"
 
 namespace hourglass::cli {

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
-#include "planner/budget.h"
+#include "planner/budget/budget.h"
 #include "reports/budget.h"
 #include "reports/html.h"
 #include "reports/json.h"

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <string>
 
-#include "sim/contention.h"
+#include "sim/engine/contention.h"
 
 namespace hourglass::cli {
 

@@ -1,4 +1,4 @@
-#include "planner/search.h"
+#include "planner/search/search.h"
 
 #include <fmt/format.h>
 
@@ -9,8 +9,8 @@
 #include "cli/command.h"
 #include "cli/mpi.h"
 #include "cli/progress.h"
-#include "planner/plan_file.h"
-#include "planner/search_files.h"
+#include "planner/convert/plan_file.h"
+#include "planner/search/search_files.h"
 #include "reports/html.h"
 #include "reports/search.h"
 #include "schedules/catalogue.h"

@@ -1,4 +1,4 @@
-#include "sim/simulate.h"
+#include "sim/training/simulate.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -14,7 +14,7 @@
 #include "reports/json.h"
 #include "reports/pictures.h"
 #include "reports/text.h"
-#include "sim/tune_overlap.h"
+#include "sim/training/tune_overlap.h"
 
 namespace hourglass::cli {
 

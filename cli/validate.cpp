@@ -1,4 +1,4 @@
-#include "planner/validate.h"
+#include "planner/validation/validate.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
-#include "planner/search_sanity.h"
+#include "planner/search/search_sanity.h"
 #include "reports/html.h"
 #include "reports/json.h"
 #include "reports/pictures.h"

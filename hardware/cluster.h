@@ -7,14 +7,14 @@
 
 namespace hourglass::hardware {
 
-// How the NICs are joined (hardware/topology.h builds it). Each GPU has its own NIC; NICs of one index form a rail.
+// How the NICs are joined (hardware/network/topology.h builds it). Each GPU has its own NIC; NICs of one index form a rail.
 //   multi_plane: a separate two-layer fat tree a rail (MPFT; Insights into DeepSeek-V3, ISCA'25, section 5.1)
 //   multi_rail:  one two-layer fat tree; each leaf serves one rail, all leaves share the spines (MRFT)
 //   three_layer: pods of leaves and spines under a layer of cores (FT3)
 enum class FabricKind : std::uint8_t { multi_plane, multi_rail, three_layer };
 
 // Latencies reproduce table 5 of the same paper for 64 bytes over InfiniBand: 2.8 us under one leaf, 3.7 us across
-// leaves (two switches more), 3.33 us over NVLink. Unit costs: hardware/topology.cpp says where they come from.
+// leaves (two switches more), 3.33 us over NVLink. Unit costs: hardware/network/topology.cpp says where they come from.
 struct Fabric {
   FabricKind kind = FabricKind::three_layer;
   std::int64_t switch_ports = 64;

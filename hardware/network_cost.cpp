@@ -96,12 +96,12 @@ double collective_seconds(const Cluster& cluster, const Profile& profile, Collec
   return std::min(ring, switch_seconds(link, cluster.nvlink_bandwidth, bytes, ranks));
 }
 
-MoeTraffic moe_traffic(const base::Routing& routing, double tokens, double token_bytes, GroupShape group) {
+MoeTraffic moe_traffic(const model::Routing& routing, double tokens, double token_bytes, GroupShape group) {
   const std::int64_t nodes = std::max<std::int64_t>(1, group.ranks / group.per_node);
   // Of the copies, one node's share stays; on each node, what lands on the right GPU needs no NVLink.
   const auto leaving = [](std::int64_t parts) { return static_cast<double>(parts - 1) / static_cast<double>(parts); };
-  return {tokens * token_bytes, base::expected_parts(routing, nodes) * leaving(nodes),
-          base::expected_parts(routing, group.ranks) * leaving(std::min(group.per_node, group.ranks))};
+  return {tokens * token_bytes, model::expected_parts(routing, nodes) * leaving(nodes),
+          model::expected_parts(routing, group.ranks) * leaving(std::min(group.per_node, group.ranks))};
 }
 
 double low_latency_moe_seconds(const Cluster& cluster, const Profile& profile, double selections, double token_bytes,

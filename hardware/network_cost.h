@@ -2,10 +2,10 @@
 
 #include <cstdint>
 
-#include "base/routing.h"
 #include "hardware/cluster.h"
 #include "hardware/compute_cost.h"
 #include "hardware/profile.h"
+#include "model/ops/routing.h"
 
 // Seconds of one message or collective, alpha-beta per tier (NVLink inside a node, RDMA between nodes).
 namespace hourglass::hardware {
@@ -34,7 +34,7 @@ struct MoeTraffic {
 };
 
 // Of uniform routing, `tokens` a rank, experts placed in order over the ranks.
-MoeTraffic moe_traffic(const base::Routing& routing, double tokens, double token_bytes, GroupShape group);
+MoeTraffic moe_traffic(const model::Routing& routing, double tokens, double token_bytes, GroupShape group);
 
 enum class MoeDirection : std::uint8_t { dispatch, combine };
 // `sms`: that the kernels hold; 0: as many as they want.

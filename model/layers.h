@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "model/operators.h"
+#include "model/ops/operators.h"
 #include "model/spec.h"
 
 // A layer as operator lists: forward, input gradient and weight gradient, on one GPU of the given parallel layout.

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/units.h"
-#include "hardware/fit.h"
+#include "hardware/measure/fit.h"
 #include "reports/json.h"
 #include "reports/table.h"
 

@@ -5,8 +5,8 @@
 
 #include "base/json.h"
 #include "base/provenance.h"
-#include "kernels/bench.h"
-#include "kernels/bench_layer.h"
+#include "kernels/bench/bench.h"
+#include "kernels/bench/bench_layer.h"
 
 namespace hourglass::reports {
 

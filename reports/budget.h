@@ -3,7 +3,7 @@
 #include <string>
 
 #include "base/json.h"
-#include "planner/budget.h"
+#include "planner/budget/budget.h"
 
 // What a budget says beyond its stages: range, failures, energy, prices, other runs.
 namespace hourglass::reports {

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "base/provenance.h"
-#include "hardware/fit.h"
+#include "hardware/measure/fit.h"
 
 // What a fit found: a table of errors, every class with its parameters, the worst rows, and the residuals drawn.
 namespace hourglass::reports {

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "base/json.h"
-#include "sim/result.h"
+#include "sim/training/result.h"
 
 // Why a step takes as long as it does: its critical path, and why each rank waits.
 namespace hourglass::reports {

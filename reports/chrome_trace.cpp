@@ -17,7 +17,7 @@
 
 #include "base/provenance.h"
 #include "reports/kernel_names.h"
-#include "sim/simulate.h"
+#include "sim/training/simulate.h"
 
 namespace hourglass::reports {
 
@@ -167,7 +167,8 @@ class TraceWriter {
       }
       const sim::OperatorCost* op = slices.empty() ? runs_.first(span.name, communication) : nullptr;
       if (slices.empty())
-        kernel(span, op != nullptr ? kernel_name(*op) : kernel_name(span.cls), span.start, span.end - span.start, phase);
+        kernel(span, op != nullptr ? kernel_name(*op) : kernel_name(span.cls), span.start, span.end - span.start,
+               phase);
     }
     if (const sim::OperatorCost* op = communication ? runs_.first(span.name, true) : nullptr) link_use(span, *op);
   }
@@ -186,7 +187,8 @@ class TraceWriter {
         "{{\"device\":{},\"stream\":{}",
         span.lane == sim::Lane::host ? "cuda_runtime" : "kernel", name, span.rank, lane, microseconds(start),
         microseconds(length), span.rank, lane);
-    if (!phase.empty()) fmt::format_to(std::back_inserter(text_), ",\"phase\":\"{}\",\"layer\":{}{}", phase, layer_, block_of(span));
+    if (!phase.empty())
+      fmt::format_to(std::back_inserter(text_), ",\"phase\":\"{}\",\"layer\":{}{}", phase, layer_, block_of(span));
     if (span.stage >= 0)
       fmt::format_to(std::back_inserter(text_), ",\"stage\":{},\"micro_batch\":{}", span.stage, span.micro_batch);
     text_ += "}}";
@@ -204,7 +206,7 @@ class TraceWriter {
 
   const sim::StepRecord& record_;
   bool operators_;
-  bool mixed_;  // dense layers and layers of experts
+  bool mixed_;                                                // dense layers and layers of experts
   std::map<std::pair<int, base::Time>, const char*> blocks_;  // by rank and start
   sim::OperatorRuns runs_;
   std::string text_;

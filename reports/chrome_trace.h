@@ -2,9 +2,9 @@
 
 #include <string>
 
-#include "sim/plan.h"
-#include "sim/record.h"
-#include "sim/result.h"
+#include "sim/training/plan.h"
+#include "sim/training/record.h"
+#include "sim/training/result.h"
 
 // A simulated step in the Chrome Trace Event format, for ui.perfetto.dev and chrome://tracing, and for every tool that
 // reads PyTorch's traces: a process a pipeline rank, a thread a stream, memory and link use as counters. Times in

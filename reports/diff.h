@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 #include "base/provenance.h"
-#include "hardware/kineto_layers.h"
+#include "hardware/measure/kineto_layers.h"
 
 // Two steps beside each other in numbers: two traces, simulated or measured, or two results of the same command.
 namespace hourglass::reports {

@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "hardware/kineto_layers.h"
+#include "hardware/measure/kineto_layers.h"
 #include "reports/diff.h"
 #include "reports/table.h"
 

@@ -7,7 +7,7 @@
 #include "reports/search.h"
 #include "reports/table.h"
 #include "reports/timeline.h"
-#include "sim/operator_table.h"
+#include "sim/training/operator_table.h"
 
 namespace hourglass::reports {
 

@@ -3,14 +3,14 @@
 #include <string>
 
 #include "base/provenance.h"
-#include "planner/budget.h"
-#include "planner/comparison.h"
-#include "planner/search.h"
-#include "planner/search_files.h"
-#include "planner/validate.h"
-#include "sim/plan.h"
-#include "sim/record.h"
-#include "sim/result.h"
+#include "planner/budget/budget.h"
+#include "planner/compare/comparison.h"
+#include "planner/search/search.h"
+#include "planner/search/search_files.h"
+#include "planner/validation/validate.h"
+#include "sim/training/plan.h"
+#include "sim/training/record.h"
+#include "sim/training/result.h"
 
 // Results as one self-contained HTML file each (page.h). Every page carries the document of --format json, from which
 // all its figures are read, and what the pictures need besides.

@@ -1,8 +1,8 @@
 #include "reports/json.h"
 
 #include "model/counts.h"
-#include "reports/causes.h"
 #include "reports/budget.h"
+#include "reports/causes.h"
 
 namespace hourglass::reports {
 

@@ -2,12 +2,12 @@
 
 #include "base/json.h"
 #include "base/provenance.h"
-#include "planner/budget.h"
-#include "planner/comparison.h"
-#include "planner/sweep.h"
-#include "planner/validate.h"
-#include "sim/result.h"
-#include "sim/tune_overlap.h"
+#include "planner/budget/budget.h"
+#include "planner/compare/comparison.h"
+#include "planner/compare/sweep.h"
+#include "planner/validation/validate.h"
+#include "sim/training/result.h"
+#include "sim/training/tune_overlap.h"
 
 // Results as JSON. Keys carry their unit. schema_version is semver: a key is only removed or changed in meaning with a
 // new major version, and only added with a new minor one.

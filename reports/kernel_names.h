@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "sim/operator_table.h"
+#include "sim/training/operator_table.h"
 
 namespace hourglass::reports {
 

@@ -5,8 +5,8 @@
 
 #include "base/json.h"
 #include "base/provenance.h"
-#include "hardware/collectives.h"
-#include "hardware/moe_traffic.h"
+#include "hardware/network/collectives.h"
+#include "hardware/network/moe_traffic.h"
 
 // How a topology, a collective and a MoE all-to-all are told.
 namespace hourglass::reports {

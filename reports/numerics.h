@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "base/provenance.h"
-#include "kernels/numerics.h"
+#include "kernels/math/numerics.h"
 
 namespace hourglass::reports {
 

@@ -2,10 +2,10 @@
 
 #include <string>
 
-#include "planner/budget.h"
-#include "planner/validate.h"
-#include "sim/record.h"
-#include "sim/result.h"
+#include "planner/budget/budget.h"
+#include "planner/validation/validate.h"
+#include "sim/training/record.h"
+#include "sim/training/result.h"
 
 // Results as self-contained SVG pictures, to put into documents.
 namespace hourglass::reports {

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "planner/axes.h"
-#include "planner/plan_file.h"
+#include "planner/convert/plan_file.h"
+#include "planner/search/axes.h"
 #include "reports/json.h"
 #include "reports/table.h"
 

@@ -22,8 +22,9 @@ std::string sanity_text(const std::vector<planner::SanityRow>& rows) {
                compared ? percent(behind.back()) : "-", fmt::format("{} of {}", row.faster, row.simulated), row.best});
   }
   std::sort(behind.begin(), behind.end());
-  std::string out = "published layouts in a search over their GPUs, batch and precision (1f1b and interleaved 1f1b)\n\n" +
-                    table.text("  ", true);
+  std::string out =
+      "published layouts in a search over their GPUs, batch and precision (1f1b and interleaved 1f1b)\n\n" +
+      table.text("  ", true);
   out += fmt::format("\n{} runs, {} do not fit into memory here", rows.size(), unfit);
   if (!behind.empty())
     out += fmt::format("; behind the best: median {}, 90th percentile {}, worst {}", percent(behind[behind.size() / 2]),
@@ -45,9 +46,8 @@ base::Json sanity_json(const std::vector<planner::SanityRow>& rows, const base::
                    {"simulated", row.simulated}});
     if (!row.refused.empty()) all.back()["refused"] = row.refused;
   }
-  return {{"schema_version", schema_version},
-          {"provenance", base::provenance_json(provenance)},
-          {"rows", std::move(all)}};
+  return {
+      {"schema_version", schema_version}, {"provenance", base::provenance_json(provenance)}, {"rows", std::move(all)}};
 }
 
 }  // namespace hourglass::reports

@@ -4,7 +4,7 @@
 
 #include "base/json.h"
 #include "base/provenance.h"
-#include "planner/sensitivity.h"
+#include "planner/budget/sensitivity.h"
 
 // A tornado: one bar an input, the widest on top.
 namespace hourglass::reports {

@@ -4,8 +4,8 @@
 
 #include "base/json.h"
 #include "base/provenance.h"
-#include "planner/clusters.h"
-#include "planner/solve.h"
+#include "planner/budget/solve.h"
+#include "planner/compare/clusters.h"
 
 // How many GPUs, and on which cluster.
 namespace hourglass::reports {

@@ -6,8 +6,8 @@
 
 #include "base/units.h"
 #include "model/counts.h"
-#include "reports/causes.h"
 #include "reports/budget.h"
+#include "reports/causes.h"
 #include "reports/table.h"
 
 namespace hourglass::reports {
@@ -75,8 +75,7 @@ std::string stages_table(const planner::Budget& budget) {
                stage_row_text(s.steps, grouped(s.steps)), simulated ? seconds_text(s.step->step_time_s) : "-",
                grouped(s.gpu_hours), fixed(s.days, 1), dollars(s.cost_usd)});
   }
-  table.add({"total", "", "", "", "", "", grouped(budget.gpu_hours), fixed(budget.days, 1),
-             dollars(budget.cost_usd)});
+  table.add({"total", "", "", "", "", "", grouped(budget.gpu_hours), fixed(budget.days, 1), dollars(budget.cost_usd)});
   return table.text();
 }
 

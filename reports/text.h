@@ -2,12 +2,12 @@
 
 #include <string>
 
-#include "planner/budget.h"
-#include "planner/comparison.h"
+#include "planner/budget/budget.h"
+#include "planner/compare/comparison.h"
 #include "schedules/synthesize.h"
-#include "sim/plan.h"
-#include "sim/result.h"
-#include "sim/tune_overlap.h"
+#include "sim/training/plan.h"
+#include "sim/training/result.h"
+#include "sim/training/tune_overlap.h"
 
 // Results as a person wants them, on one screen.
 namespace hourglass::reports {

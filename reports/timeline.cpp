@@ -9,7 +9,7 @@
 #include <map>
 
 #include "schedules/evaluate.h"
-#include "sim/simulate.h"
+#include "sim/training/simulate.h"
 
 namespace hourglass::reports {
 

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "base/json.h"
-#include "planner/comparison.h"
-#include "sim/plan.h"
-#include "sim/record.h"
+#include "planner/compare/comparison.h"
+#include "sim/training/plan.h"
+#include "sim/training/record.h"
 
 // Timelines for the HTML report's Gantt chart, small enough to carry in a page.
 namespace hourglass::reports {

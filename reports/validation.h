@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "planner/validate.h"
+#include "planner/validation/validate.h"
 
 namespace hourglass::reports {
 

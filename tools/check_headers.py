@@ -10,7 +10,7 @@ import sys
 root = pathlib.Path(__file__).resolve().parent.parent
 build = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else root / "build/release")
 rooms = ["base", "model", "hardware", "schedules", "sim", "planner", "reports", "kernels", "cli"]
-headers = sorted(h for room in rooms for h in (root / room).glob("*.h"))
+headers = sorted(h for room in rooms for h in (root / room).rglob("*.h") if "cuda" not in h.parts and "nccl" not in h.parts)
 compiled = (build / "compile_commands.json").read_text() if (build / "compile_commands.json").exists() else ""
 libraries = [word for folder in sorted(set(re.findall(r"-isystem (\S+)", compiled))) for word in ("-isystem", folder)]
 launcher = ["ccache"] if subprocess.run(["which", "ccache"], capture_output=True).returncode == 0 else []

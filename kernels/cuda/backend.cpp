@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "kernels/bench_backends.h"
+#include "kernels/bench/bench_backends.h"
 #include "kernels/cuda/cases.h"
 #include "kernels/cuda/library.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/bench.h"
+#include "kernels/bench/bench.h"
 #include "kernels/cuda/device.h"
 
 // The cases of the CUDA backend. Inputs are normal numbers made on the device; the CPU kernels compute as much of the

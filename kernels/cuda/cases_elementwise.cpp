@@ -7,8 +7,8 @@
 
 #include "kernels/cuda/cases.h"
 #include "kernels/cuda/check.h"
-#include "kernels/elementwise.h"
-#include "kernels/quantize.h"
+#include "kernels/math/elementwise.h"
+#include "kernels/math/quantize.h"
 
 namespace hourglass::kernels::cuda {
 

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "kernels/attention.h"
 #include "kernels/cuda/cases.h"
-#include "kernels/routing.h"
+#include "kernels/math/attention.h"
+#include "kernels/math/token_routing.h"
 
 namespace hourglass::kernels::cuda {
 

@@ -93,7 +93,7 @@ DeviceFacts device_facts(const char* who) {
   d.major = properties.major, d.minor = properties.minor;
   d.memory_bytes = properties.totalGlobalMem;
   d.cache_bytes = static_cast<std::size_t>(properties.l2CacheSize);
-  // The keys are those that hardware/samples.h reads back.
+  // The keys are those that hardware/measure/samples.h reads back.
   d.facts = {{"sms", std::to_string(d.sms)},
              {"memory", fmt::format("{}: {} MiB, L2 {} MiB, ECC {}", properties.name, d.memory_bytes >> 20,
                                     d.cache_bytes >> 20, properties.ECCEnabled != 0 ? "on" : "off")},

@@ -27,7 +27,7 @@ HOURGLASS_KERNEL void rms_norm_forward_kernel(Bf16* y, float* inverse_rms, const
   }
 }
 
-// dx_i = r (g_i dy_i - x_i r^2 / n sum_j g_j dy_j x_j), as in kernels/elementwise.cpp.
+// dx_i = r (g_i dy_i - x_i r^2 / n sum_j g_j dy_j x_j), as in kernels/math/elementwise.cpp.
 HOURGLASS_KERNEL void rms_norm_input_gradient_kernel(Bf16* dx, const Bf16* dy, const Bf16* x, const float* gain,
                                                      const float* inverse_rms, int width) {
   HOURGLASS_SHARED float scratch[32];

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/arithmetic.h"
+#include "kernels/math/arithmetic.h"
 
 // Random numbers that need no state: number i of a stream is a hash of (seed, i), so that every thread makes its own.
 namespace hourglass::kernels::cuda {

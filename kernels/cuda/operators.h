@@ -2,10 +2,10 @@
 
 #include <cstdint>
 
-#include "kernels/arithmetic.h"
-#include "kernels/attention.h"
-#include "kernels/fp8.h"
-#include "kernels/routing.h"
+#include "kernels/math/arithmetic.h"
+#include "kernels/math/attention.h"
+#include "kernels/math/fp8.h"
+#include "kernels/math/token_routing.h"
 
 // Our own kernels, as host code calls them: pointers to device memory, row-major, enqueued on a stream. Activations are
 // BF16 and computed with in FP32, what the CPU kernels of the same name do is the reference. Sizes that a kernel cannot

@@ -1,4 +1,4 @@
-// Block-scaled FP8, bit for bit what kernels/quantize.h computes: one division for the scale, one for each value, both
+// Block-scaled FP8, bit for bit what kernels/math/quantize.h computes: one division for the scale, one for each value, both
 // correctly rounded, so not a multiplication with the reciprocal. The kernels read BF16 once; codes that are needed in
 // both directions (a weight: for the output and for the input gradient) come from one reading.
 #include "kernels/cuda/launch.h"

@@ -11,7 +11,7 @@
 
 #include <cstdint>
 
-#include "kernels/arithmetic.h"
+#include "kernels/math/arithmetic.h"
 
 #ifdef __CUDACC__
 

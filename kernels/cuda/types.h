@@ -2,7 +2,7 @@
 
 #include "kernels/cuda/operators.h"
 #include "kernels/cuda/simt.h"
-#include "kernels/fp8.h"
+#include "kernels/math/fp8.h"
 
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
@@ -10,7 +10,7 @@
 #endif
 
 // BF16 and FP8 as the kernels see them: bits, computed with as floats. Where the GPU has an instruction for a
-// conversion it is used; kernels/fp8.h is what it must agree with.
+// conversion it is used; kernels/math/fp8.h is what it must agree with.
 namespace hourglass::kernels::cuda {
 
 HOURGLASS_HOST_DEVICE inline float to_float(float x) { return x; }

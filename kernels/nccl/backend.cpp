@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "kernels/bench_backends.h"
+#include "kernels/bench/bench_backends.h"
 #include "kernels/cuda/device.h"
 #include "kernels/nccl/communicator.h"
 

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "kernels/routing.h"
+#include "kernels/math/token_routing.h"
 
 namespace hourglass::kernels::nccl {
 

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/math/tensor.h"
 #include "kernels/nccl/world.h"
-#include "kernels/tensor.h"
 
 // The MoE all-to-all in two hops (DeepSeek-V3 report, section 3.2.2; DeepEP's internode kernels): a token crosses
 // InfiniBand once per node that has one of its experts, to the GPU there with the sender's own number, and from that

@@ -3,7 +3,7 @@
 #include <functional>
 #include <vector>
 
-#include "hardware/samples.h"
+#include "hardware/measure/samples.h"
 #include "kernels/nccl/communicator.h"
 
 // How much a GEMM and an all-to-all slow each other down when they run at the same time, by the number of SMs that the

@@ -25,7 +25,8 @@ std::string message_of(const auto& action) {
 }  // namespace
 
 TEST_CASE("a duplicate key, deep nesting, overflow and broken syntax are refused with the file's name") {
-  CHECK(message_of([] { parse_json(R"({"a":1,"a":2})", "f.json"); }) == "f.json: the key 'a' appears twice; keep one of them");
+  CHECK(message_of([] { parse_json(R"({"a":1,"a":2})", "f.json"); }) ==
+        "f.json: the key 'a' appears twice; keep one of them");
   CHECK(message_of([] { parse_json(std::string(100000, '['), "f.json"); }) ==
         "f.json: nested deeper than 64 levels; flatten the file");
   CHECK(message_of([] { parse_json("[1e999]", "f.json"); }).find("too large") != std::string::npos);
@@ -38,7 +39,8 @@ TEST_CASE("a duplicate key, deep nesting, overflow and broken syntax are refused
 TEST_CASE("a file that is absent, a folder or too large is refused") {
   const auto folder = std::filesystem::temp_directory_path() / "hourglass_test_json";
   std::filesystem::create_directories(folder);
-  CHECK(message_of([&] { base::load_json((folder / "absent.json").string()); }).find("no such file") != std::string::npos);
+  CHECK(message_of([&] { base::load_json((folder / "absent.json").string()); }).find("no such file") !=
+        std::string::npos);
   CHECK(message_of([&] { base::load_json(folder.string()); }).find("is a folder") != std::string::npos);
   const auto big = folder / "big.json";
   std::ofstream(big) << std::string(10 << 20, ' ');
@@ -47,12 +49,15 @@ TEST_CASE("a file that is absent, a folder or too large is refused") {
 }
 
 TEST_CASE("fields refuse what was not asked for and say what was meant") {
-  const base::Json json = parse_json(R"({"layers": 3, "hiden": 7, "rate": -1, "name": "x", "list": [1, 2.5]})", "f.json");
+  const base::Json json =
+      parse_json(R"({"layers": 3, "hiden": 7, "rate": -1, "name": "x", "list": [1, 2.5]})", "f.json");
   Fields fields(json, "f.json");
   CHECK(fields.integer("layers") == 3);
   CHECK(message_of([&] { fields.integer("name"); }) == "f.json /name: expected a whole number, found a string");
-  CHECK(message_of([&] { fields.number("rate"); }).find("-1 is out of range; give a number from 0") != std::string::npos);
-  CHECK(message_of([&] { fields.integers("list"); }).find("f.json /list/1: expected a whole number, found 2.5") != std::string::npos);
+  CHECK(message_of([&] { fields.number("rate"); }).find("-1 is out of range; give a number from 0") !=
+        std::string::npos);
+  CHECK(message_of([&] { fields.integers("list"); }).find("f.json /list/1: expected a whole number, found 2.5") !=
+        std::string::npos);
   CHECK(message_of([&] { fields.integer("hidden"); }) == "f.json /hidden: is missing; add it");
   CHECK(message_of([&] { fields.finish(); }) == "f.json /hiden: unknown key; did you mean 'hidden'?");
   CHECK(message_of([&] { fields.choice("name", {"y1", "z1"}); }).find("the choices are y1, z1") != std::string::npos);
@@ -78,9 +83,12 @@ TEST_CASE("fuzz: mutated JSON is parsed or refused with an Error, never anything
     std::string text = seed;
     for (std::uint64_t edits = 1 + random.below(4); edits > 0; --edits) {
       const std::size_t at = random.below(text.size());
-      if (random.below(3) == 0) text.erase(at, 1 + random.below(3));
-      else if (random.below(2) == 0) text[at] = static_cast<char>(random.below(256));
-      else text.insert(at, 1, "{}[],:\"0e-\\"[random.below(11)]);
+      if (random.below(3) == 0)
+        text.erase(at, 1 + random.below(3));
+      else if (random.below(2) == 0)
+        text[at] = static_cast<char>(random.below(256));
+      else
+        text.insert(at, 1, "{}[],:\"0e-\\"[random.below(11)]);
     }
     try {
       parse_json(text, "fuzz");

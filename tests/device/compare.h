@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "kernels/cuda/memory.h"
-#include "kernels/quantize.h"
-#include "kernels/tensor.h"
+#include "kernels/math/quantize.h"
+#include "kernels/math/tensor.h"
 
 // Tensors to the device and back, and the comparison with what the CPU kernels make of the same numbers.
 namespace hourglass::kernels::cuda {

@@ -1,11 +1,11 @@
 // What only a GPU can show: cuBLASLt's GEMMs against the CPU kernels, conversions in hardware, and every case of the
 // quick suite through the checks of the benchmark.
 #include "base/error.h"
-#include "kernels/bench_backends.h"
+#include "kernels/bench/bench_backends.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/products.h"
-#include "kernels/linear.h"
+#include "kernels/math/linear.h"
 #include "tests/device/compare.h"
 
 using namespace hourglass;

@@ -1,5 +1,5 @@
 // Attention on tensor cores against the CPU kernels: MLA's widths, grouped queries, lengths that fill no tile.
-#include "kernels/attention.h"
+#include "kernels/math/attention.h"
 #include "tests/device/compare.h"
 
 using namespace hourglass;

@@ -1,6 +1,6 @@
 // The CUDA kernels between GEMMs against the CPU kernels. Built twice: on the GPU where there is one, and emulated on
 // the CPU everywhere.
-#include "kernels/elementwise.h"
+#include "kernels/math/elementwise.h"
 #include "tests/device/compare.h"
 
 using namespace hourglass;

@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/products.h"
-#include "kernels/linear.h"
+#include "kernels/math/linear.h"
 #include "tests/device/compare.h"
 
 using namespace hourglass;

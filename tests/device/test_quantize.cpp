@@ -1,5 +1,5 @@
 // The codes and scales of the CUDA kernels are those of the CPU kernels, bit for bit, in the layouts of cuBLASLt.
-#include "kernels/elementwise.h"
+#include "kernels/math/elementwise.h"
 #include "tests/device/compare.h"
 
 using namespace hourglass;

@@ -1,7 +1,7 @@
 // Router, permutation and row moves against the CPU kernels.
 #include <numeric>
 
-#include "kernels/routing.h"
+#include "kernels/math/token_routing.h"
 #include "tests/device/compare.h"
 
 using namespace hourglass;

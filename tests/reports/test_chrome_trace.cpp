@@ -4,7 +4,7 @@
 #include <map>
 
 #include "reports/chrome_trace.h"
-#include "sim/simulate.h"
+#include "sim/training/simulate.h"
 
 using namespace hourglass;
 

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "reports/chrome_trace.h"
 #include "reports/diff.h"
-#include "sim/simulate.h"
+#include "sim/training/simulate.h"
 
 using namespace hourglass;
 using hardware::KernelBlock;
@@ -67,7 +67,8 @@ Trace step() {
   return trace;
 }
 
-const reports::Difference* row(const reports::TraceDifferences& all, const std::string& group, const std::string& name) {
+const reports::Difference* row(const reports::TraceDifferences& all, const std::string& group,
+                               const std::string& name) {
   for (const auto& each : all.rows) {
     if (each.group.starts_with(group) && each.name == name) return &each;
   }

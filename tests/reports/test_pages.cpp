@@ -3,13 +3,13 @@
 #include <cstdlib>
 #include <map>
 
-#include "hardware/kineto.h"
+#include "hardware/measure/kineto.h"
 #include "reports/assets.h"
 #include "reports/chrome_trace.h"
 #include "reports/kernel_names.h"
 #include "reports/page.h"
 #include "reports/timeline.h"
-#include "sim/simulate.h"
+#include "sim/training/simulate.h"
 
 using namespace hourglass;
 

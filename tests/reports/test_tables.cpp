@@ -32,7 +32,8 @@ TEST_CASE("several tables of a document are told apart by name, a missing one is
   const auto tables = reports::tables_of(document, {"", "ranks", "deep.actions", "deep.absent"});
   REQUIRE(tables.size() == 3);
   CHECK(reports::formatted(document, tables, "csv") ==
-        "table,name,rank,busy_s,total\nsummary,,,,0.30000000000000004\nranks,,0,0.3333333333333333,\ndeep.actions,F,,,\n");
+        "table,name,rank,busy_s,total\nsummary,,,,0.30000000000000004\nranks,,0,0.3333333333333333,\ndeep.actions,F,,,"
+        "\n");
   CHECK(reports::formatted(document, tables, "jsonl") ==
         "{\"table\":\"summary\",\"total\":0.30000000000000004}\n"
         "{\"table\":\"ranks\",\"rank\":0,\"busy_s\":0.3333333333333333}\n"

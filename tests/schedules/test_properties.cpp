@@ -41,7 +41,8 @@ Costs random_costs(base::Random& random) {
 TEST_CASE("conservation laws on 10,000 random shapes and costs, every schedule") {
   base::Random random(20);
   const int cases_each = 10000 / static_cast<int>(catalogue().size()) + 1;
-  double Costs::*const all_costs[] = {&Costs::forward, &Costs::backward_input, &Costs::backward_weight, &Costs::p2p, &Costs::overlapped};
+  double Costs::*const all_costs[] = {&Costs::forward, &Costs::backward_input, &Costs::backward_weight, &Costs::p2p,
+                                      &Costs::overlapped};
   for (const CatalogueEntry& entry : catalogue()) {
     for (int i = 0; i < cases_each; ++i) {
       const Shape shape = random_shape(entry, random);
@@ -97,7 +98,9 @@ TEST_CASE("peak activations are those of the papers") {
   for (const int p : {2, 4, 6, 8, 9, 12, 16, 32}) {
     const int m = 4 * p;
     CAPTURE(p);
-    const auto peak = [&](const char* name, int chunks = 0) { return evaluate(generate(name, {p, m, chunks}), {}).peak_activations; };
+    const auto peak = [&](const char* name, int chunks = 0) {
+      return evaluate(generate(name, {p, m, chunks}), {}).peak_activations;
+    };
     CHECK(peak("gpipe") == m);
     CHECK(peak("1f1b") == p);
     CHECK(peak("zb-h1") == p);
@@ -145,7 +148,9 @@ TEST_CASE("closed forms hold wherever they say so, and fail outside their regime
       const Evaluation e = evaluate(schedule, costs);
       double span_bubble = 0.0;
       for (const RankEvaluation& rank : e.ranks) span_bubble = std::max(span_bubble, e.span - rank.busy);
-      const double found = form->quantity == "makespan" ? e.makespan : form->quantity == "bubble" ? e.bubble : span_bubble;
+      const double found = form->quantity == "makespan" ? e.makespan
+                           : form->quantity == "bubble" ? e.bubble
+                                                        : span_bubble;
       const bool holds = std::abs(found - form->value) <= 1e-9 * e.makespan;
       CAPTURE(entry.name);
       CAPTURE(shape.ranks);
@@ -157,8 +162,10 @@ TEST_CASE("closed forms hold wherever they say so, and fail outside their regime
       CAPTURE(costs.backward_input);
       CAPTURE(costs.backward_weight);
       CAPTURE(costs.overlapped);
-      if (form->applies) CHECK(holds);
-      else if (!holds) wrong_outside.insert(entry.name);
+      if (form->applies)
+        CHECK(holds);
+      else if (!holds)
+        wrong_outside.insert(entry.name);
     }
   }
   CHECK(wrong_outside == std::set<std::string>{"1f1b", "dualpipe", "dualpipev", "gpipe", "interleaved-1f1b",

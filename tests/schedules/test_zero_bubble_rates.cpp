@@ -11,7 +11,8 @@ using namespace hourglass;
 
 // Every printed rate, to the last of its four digits. ZB-H1 holds p micro-batches, ZB-H2 2p - 1.
 TEST_CASE("the bubble rates of the Zero Bubble paper come out to four digits") {
-  const base::Json cases = base::load_json(std::string(HOURGLASS_SOURCE_DIR) + "/configs/published/zero_bubble_rates.json").value["cases"];
+  const base::Json cases =
+      base::load_json(std::string(HOURGLASS_SOURCE_DIR) + "/configs/published/zero_bubble_rates.json").value["cases"];
   REQUIRE(cases.size() == 4);
   for (const base::Json& each : cases) {
     const int ranks = each["ranks"], micro_batches = each["micro_batches"];

@@ -9,7 +9,7 @@
 #include <simgrid/s4u.hpp>
 
 #include "base/random.h"
-#include "hardware/fair_share.h"
+#include "hardware/network/fair_share.h"
 
 namespace sg4 = simgrid::s4u;
 using namespace hourglass;
@@ -43,8 +43,9 @@ Case random_case(base::Random& random) {
 
 int main(int argc, char** argv) {
   sg4::Engine engine(&argc, argv);
-  for (const char* setting : {"network/model:CM02", "network/TCP-gamma:0", "network/crosstraffic:0", "network/weight-S:0",
-                              "network/bandwidth-factor:1", "network/latency-factor:1", "maxmin/precision:1e-9"}) {
+  for (const char* setting :
+       {"network/model:CM02", "network/TCP-gamma:0", "network/crosstraffic:0", "network/weight-S:0",
+        "network/bandwidth-factor:1", "network/latency-factor:1", "maxmin/precision:1e-9"}) {
     sg4::Engine::set_config(setting);
   }
   base::Random random(17);
@@ -56,7 +57,8 @@ int main(int argc, char** argv) {
   for (std::size_t c = 0; c < cases.size(); ++c) {
     std::vector<sg4::Link*> links;
     for (std::size_t l = 0; l < cases[c].capacity.size(); ++l) {
-      links.push_back(zone->create_link(fmt::format("link{}.{}", c, l), cases[c].capacity[l])->set_latency(0.0)->seal());
+      links.push_back(
+          zone->create_link(fmt::format("link{}.{}", c, l), cases[c].capacity[l])->set_latency(0.0)->seal());
     }
     for (std::size_t f = 0; f < cases[c].flows.size(); ++f) {
       auto* from = zone->create_host(fmt::format("from{}.{}", c, f), 1e9)->seal();
@@ -72,7 +74,9 @@ int main(int argc, char** argv) {
   std::vector<double> theirs(ends.size(), 0.0);
   for (std::size_t f = 0; f < ends.size(); ++f) {
     sg4::Actor::create(fmt::format("flow{}", f), ends[f].first, [&, f] {
-      sg4::Comm::sendto_init(ends[f].first, ends[f].second)->set_payload_size(static_cast<std::uint64_t>(bytes[f]))->wait();
+      sg4::Comm::sendto_init(ends[f].first, ends[f].second)
+          ->set_payload_size(static_cast<std::uint64_t>(bytes[f]))
+          ->wait();
       theirs[f] = sg4::Engine::get_clock();
     });
   }
@@ -87,7 +91,7 @@ int main(int argc, char** argv) {
       differing += error > tolerance ? 1 : 0;
     }
   }
-  std::printf("%zu flows on %d random networks against SimGrid: worst difference %.2e, %zu above %.0e\n", next, networks, worst,
-              differing, tolerance);
+  std::printf("%zu flows on %d random networks against SimGrid: worst difference %.2e, %zu above %.0e\n", next,
+              networks, worst, differing, tolerance);
   return differing == 0 ? 0 : 1;
 }

@@ -1,0 +1,490 @@
+// Fitting. For every class the residual of a sample is r = log(predicted / measured), so that 10 % too long and 10 %
+// too short weigh alike and short kernels count as much as long ones. Parameters are fitted as logarithms inside
+// bounds, which keeps them positive.
+//
+// Method: Levenberg-Marquardt (Marquardt 1963) on Huber's loss (Huber 1964, knee at 10 %) by iteratively reweighted
+// least squares: weights w = min(1, knee / |r|), a finite-difference Jacobian (steps of 2 %: predictions have steps,
+// from waves and the choice of tiles), the damped normal equations solved by Eigen's column-pivoted Householder QR. No
+// random numbers.
+//
+// Determination. A parameter whose column of the Jacobian is nearly zero (a change of 2 % moves no prediction by 0.05
+// %), or that ends at a bound, is not determined by the data: it keeps the base profile's value and is reported.
+//
+// Held-out error. Samples are split into families (GEMMs by the weight [n, k], collectives by op and ranks, attention
+// by length, kernels of a trace by layer); family i goes to fold i mod folds; each fold is predicted by a fit to the
+// others.
+#include "hardware/measure/fit.h"
+
+#include <fmt/format.h>
+
+#include <Eigen/Dense>
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "base/error.h"
+#include "hardware/compute_cost.h"
+#include "hardware/network_cost.h"
+
+namespace hourglass::hardware {
+
+namespace {
+
+constexpr double knee = 0.10, difference = 0.02, smallest_effect = 5e-4;
+constexpr int most_iterations = 60, folds = 5;
+constexpr std::size_t least_rows = 3;  // for each parameter
+
+struct Parameter {
+  std::string name;
+  double* value;
+  double low, high;
+};
+
+// The parameters of a class that samples can set, as places in the profile.
+std::vector<Parameter> parameters_of(Profile& p, const std::string& name) {
+  const auto gemm = [](GemmClass& c) {
+    return std::vector<Parameter>{{"main_loop_efficiency", &c.main_loop_efficiency, 0.05, 1.5},
+                                  {"operand_elements", &c.operand_elements, 1.0, 200.0},
+                                  {"tile_overhead_us", &c.tile_overhead_s, 1e-7, 2e-5},
+                                  {"k_step_us", &c.k_step_s, 1e-8, 2e-6},
+                                  {"launch_us", &c.launch_s, 2e-7, 5e-5},
+                                  {"call_us", &c.call_s, 1e-7, 5e-5}};
+  };
+  const auto link = [](LinkClass& c) {
+    std::vector<Parameter> parameters = {{"efficiency", &c.efficiency, 0.02, 1.2},
+                                         {"startup_us", &c.startup_s, 1e-7, 1e-3},
+                                         {"step_us", &c.step_s, 1e-8, 1e-3}};
+    if (c.copy_steps > 0.0) parameters.push_back({"copy_steps", &c.copy_steps, 0.01, 10.0});
+    if (c.low_latency_efficiency > 0.0) {
+      parameters.push_back({"low_latency_efficiency", &c.low_latency_efficiency, 0.01, 1.2});
+      parameters.push_back({"low_latency_startup_us", &c.low_latency_startup_s, 1e-7, 1e-3});
+    }
+    if (c.switch_efficiency > 0.0) {
+      parameters.push_back({"switch_efficiency", &c.switch_efficiency, 0.01, 1.2});
+      parameters.push_back({"switch_startup_us", &c.switch_startup_s, 1e-6, 1e-3});
+    }
+    return parameters;
+  };
+  const auto memory = [](MemoryClass& c) {
+    return std::vector<Parameter>{{"efficiency", &c.efficiency, 0.02, 1.2}, {"launch_us", &c.launch_s, 2e-7, 1e-4}};
+  };
+  if (name == "gemm_bf16") return gemm(p.gemm_bf16);
+  if (name == "gemm_fp8") return gemm(p.gemm_fp8);
+  if (name == "gemm_fp8_tensor") return gemm(p.gemm_fp8_tensor);
+  if (name == "grouped_gemm_bf16") return gemm(p.grouped_gemm_bf16);
+  if (name == "grouped_gemm_fp8") return gemm(p.grouped_gemm_fp8);
+  if (name == "attention") {
+    return {{"forward_efficiency", &p.attention.forward_efficiency, 0.02, 1.2},
+            {"backward_efficiency", &p.attention.backward_efficiency, 0.02, 1.2},
+            {"half_length", &p.attention.half_length, 1.0, 1e4},
+            {"launch_us", &p.attention.launch_s, 2e-7, 1e-4}};
+  }
+  if (name == "router") {
+    return {{"choice_ps_per_score", &p.router.choice_s_per_score, 1e-13, 1e-6},
+            {"launch_us", &p.router.launch_s, 1e-8, 1e-3},
+            {"efficiency", &p.router.efficiency, 0.02, 1.2}};
+  }
+  if (name == "norm") return memory(p.norm);
+  if (name == "rotary") return memory(p.rotary);
+  if (name == "activation") return memory(p.activation);
+  if (name == "cast") return memory(p.cast);
+  if (name == "permute") return memory(p.permute);
+  if (name == "elementwise") return memory(p.elementwise);
+  if (name == "nvlink") return link(p.nvlink);
+  if (name == "nvlink_p2p") {
+    std::vector<Parameter> parameters = link(p.nvlink_p2p);
+    std::erase_if(parameters, [](const Parameter& each) { return each.name == "step_us"; });
+    return parameters;
+  }
+  if (name == "in_situ") {
+    return {{"gemm_slowdown", &p.in_situ.gemm_slowdown, 0.5, 10.0},
+            {"grouped_gemm_slowdown", &p.in_situ.grouped_gemm_slowdown, 0.5, 10.0},
+            {"gemm_fp8 weight_gradient_slowdown", &p.gemm_fp8.weight_gradient_slowdown, 0.5, 10.0},
+            {"grouped_gemm_fp8 weight_gradient_slowdown", &p.grouped_gemm_fp8.weight_gradient_slowdown, 0.5, 10.0}};
+  }
+  if (name == "rdma") return link(p.rdma);
+  if (name == "moe_throughput") {
+    return {{"moe_nvlink efficiency", &p.moe_nvlink.efficiency, 0.02, 1.2},
+            {"moe_rdma efficiency", &p.moe_rdma.efficiency, 0.02, 1.2},
+            {"moe_rdma startup_us", &p.moe_rdma.startup_s, 1e-7, 1e-3},
+            {"dispatch_sm_GBps", &p.moe_nvlink.dispatch_sm_bandwidth, 1e8, 1e11},
+            {"combine_sm_GBps", &p.moe_nvlink.combine_sm_bandwidth, 1e8, 1e11},
+            {"moe_nvlink startup_us", &p.moe_nvlink.startup_s, 1e-7, 1e-3}};
+  }
+  if (name == "moe_low_latency") {
+    return {{"startup_us", &p.moe_low_latency.startup_s, 1e-7, 1e-3},
+            {"rdma_startup_us", &p.moe_low_latency.rdma_startup_s, 1e-7, 1e-3},
+            {"nvlink_efficiency", &p.moe_low_latency.nvlink_efficiency, 0.02, 1.2},
+            {"rdma_efficiency", &p.moe_low_latency.rdma_efficiency, 0.02, 1.2},
+            {"rdma_only_efficiency", &p.moe_low_latency.rdma_only_efficiency, 0.02, 1.2}};
+  }
+  throw base::Error("there is no class " + name, "fit");
+}
+
+bool is_fp8(const Sample& s) { return s.dtype == "e4m3" || s.dtype == "e5m2"; }
+
+MathType math_of(const Sample& s) {
+  if (!is_fp8(s)) return MathType::bf16;
+  return s.recipe == "tensor" ? MathType::fp8_tensor : MathType::fp8;
+}
+
+// The class a sample belongs to; "" with a reason if it can set none.
+std::string class_of(const Sample& s, std::int64_t smallest_rows, std::string& reason) {
+  const bool gemm = s.op == "gemm" || s.op == "grouped_gemm" || s.op == "quantized_linear";
+  if (!s.beside.empty()) {
+    if (gemm && s.sms > 0) return "in_situ";
+    reason = "measured beside other kernels: only GEMMs with a number of SMs are used";
+    return "";
+  }
+  if (gemm && s.at("m") < static_cast<double>(smallest_rows)) {
+    reason = fmt::format("fewer than {} rows", smallest_rows);
+    return "";
+  }
+  if (is_fp8(s) && s.recipe == "tensor") return "gemm_fp8_tensor";
+  if (s.op == "quantized_linear") return "gemm_fp8";
+  if (gemm) return s.op + (is_fp8(s) ? "_fp8" : "_bf16");
+  if (s.op == "attention") return "attention";
+  if (s.op == "dispatch" || s.op == "combine") return s.at("low_latency") > 0.0 ? "moe_low_latency" : "moe_throughput";
+  if (s.op == "send_recv") return s.at("same_node") > 0.0 ? "nvlink_p2p" : "rdma";
+  if (s.op == "all_to_all" && s.at("ranks_per_node") >= s.at("ranks")) return "nvlink_p2p";
+  if (s.shape.contains("ranks")) return s.at("ranks_per_node") >= s.at("ranks") ? "nvlink" : "rdma";
+  return s.op;
+}
+
+std::string family_of(const Sample& s) {
+  // In a trace the layers are repeats of each other: hold out whole layers.
+  if (!s.beside.empty()) return s.name.substr(s.name.find_last_of(' ') + 1);
+  if (s.shape.contains("n")) return fmt::format("{}x{}", s.at("n"), s.at("k"));
+  if (s.op == "attention") return fmt::format("{}", s.at("kv_length"));
+  if (s.op == "dispatch" || s.op == "combine")
+    return fmt::format("{} {} {} {}", s.op, s.at("ranks"), s.sms, s.at("low_latency"));
+  if (s.shape.contains("ranks")) return fmt::format("{} {}", s.op, s.at("ranks"));
+  if (s.op == "router") return fmt::format("{}x{}", s.at("tokens"), s.at("experts"));
+  return fmt::format("{}", s.at("bytes"));
+}
+
+using Rows = std::vector<const Sample*>;
+
+Eigen::VectorXd residuals(const Cluster& cluster, const Profile& profile, const Rows& rows) {
+  Eigen::VectorXd r(static_cast<Eigen::Index>(rows.size()));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    r[static_cast<Eigen::Index>(i)] = std::log(predict_seconds(cluster, profile, *rows[i]) / rows[i]->seconds);
+  return r;
+}
+
+double huber(const Eigen::VectorXd& r) {
+  double loss = 0.0;
+  for (const double x : r) loss += std::abs(x) <= knee ? 0.5 * x * x : knee * (std::abs(x) - 0.5 * knee);
+  return loss;
+}
+
+// Fits the given parameters of `profile` in place. Returns the Jacobian at the end, one column a parameter.
+Eigen::MatrixXd levenberg_marquardt(const Cluster& cluster, Profile& profile, std::vector<Parameter>& parameters,
+                                    const Rows& rows) {
+  const auto columns = static_cast<Eigen::Index>(parameters.size());
+  for (Parameter& p : parameters) *p.value = std::clamp(*p.value, p.low, p.high);
+  Eigen::VectorXd r = residuals(cluster, profile, rows);
+  Eigen::MatrixXd jacobian(r.size(), columns);
+  double damping = 1e-2;
+  for (int iteration = 0; iteration < most_iterations; ++iteration) {
+    for (Eigen::Index c = 0; c < columns; ++c) {
+      Parameter& p = parameters[static_cast<std::size_t>(c)];
+      const double old = *p.value;
+      *p.value = old * (1.0 + difference);
+      jacobian.col(c) = (residuals(cluster, profile, rows) - r) / std::log1p(difference);
+      *p.value = old;
+    }
+    const Eigen::VectorXd weights =
+        r.unaryExpr([](double x) { return std::min(1.0, knee / std::max(std::abs(x), 1e-12)); });
+    const Eigen::MatrixXd normal = jacobian.transpose() * weights.asDiagonal() * jacobian;
+    const Eigen::VectorXd gradient = jacobian.transpose() * weights.asDiagonal() * r;
+    const double loss = huber(r);
+    bool better = false;
+    for (int attempt = 0; attempt < 12 && !better; ++attempt, damping *= 4.0) {
+      Eigen::MatrixXd damped = normal;
+      damped.diagonal().array() += damping * normal.diagonal().array() + 1e-9;
+      const Eigen::VectorXd step = damped.colPivHouseholderQr().solve(-gradient);
+      std::vector<double> old;
+      for (std::size_t c = 0; c < parameters.size(); ++c) {
+        Parameter& p = parameters[c];
+        old.push_back(*p.value);
+        *p.value =
+            std::clamp(*p.value * std::exp(std::clamp(step[static_cast<Eigen::Index>(c)], -1.0, 1.0)), p.low, p.high);
+      }
+      Eigen::VectorXd candidate = residuals(cluster, profile, rows);
+      better = huber(candidate) < loss * (1.0 - 1e-7);
+      if (better)
+        r = std::move(candidate);
+      else
+        for (std::size_t c = 0; c < parameters.size(); ++c) *parameters[c].value = old[c];
+    }
+    if (!better) break;
+    damping = std::max(damping / 64.0, 1e-8);
+  }
+  return jacobian;
+}
+
+// Predictions are not smooth in the parameters, so one start may end in a local minimum: every parameter is also
+// started at 0.4 and 2.5 times its value, and the best end is kept.
+Eigen::MatrixXd best_of_starts(const Cluster& cluster, Profile& profile, std::vector<Parameter>& parameters,
+                               const Rows& rows) {
+  std::vector<double> begin, best;
+  for (const Parameter& p : parameters) begin.push_back(*p.value);
+  Eigen::MatrixXd best_jacobian;
+  double best_loss = std::numeric_limits<double>::infinity();
+  for (std::size_t start = 0; start < 2 * parameters.size() + 1; ++start) {
+    for (std::size_t c = 0; c < parameters.size(); ++c) *parameters[c].value = begin[c];
+    if (start > 0) *parameters[(start - 1) / 2].value *= start % 2 == 1 ? 0.4 : 2.5;
+    Eigen::MatrixXd jacobian = levenberg_marquardt(cluster, profile, parameters, rows);
+    const double loss = huber(residuals(cluster, profile, rows));
+    if (loss >= best_loss) continue;
+    best_loss = loss;
+    best_jacobian = std::move(jacobian);
+    best.clear();
+    for (const Parameter& p : parameters) best.push_back(*p.value);
+  }
+  for (std::size_t c = 0; c < parameters.size(); ++c) *parameters[c].value = best[c];
+  return best_jacobian;
+}
+
+// Fits what the rows determine; what they do not keeps its value and is named in `undetermined`.
+void fit_determined(const Cluster& cluster, Profile& profile, const std::string& name, const Rows& rows,
+                    std::vector<std::string>& undetermined) {
+  const Profile base = profile;
+  std::vector<Parameter> parameters = parameters_of(profile, name);
+  for (;;) {
+    const Eigen::MatrixXd jacobian = best_of_starts(cluster, profile, parameters, rows);
+    std::size_t open = parameters.size();
+    std::string reason;
+    for (std::size_t c = 0; c < parameters.size() && open == parameters.size(); ++c) {
+      const double effect = jacobian.col(static_cast<Eigen::Index>(c)).cwiseAbs().maxCoeff() * difference,
+                   value = *parameters[c].value;
+      if (effect < smallest_effect)
+        reason = "no sample depends on it";
+      else if (value <= parameters[c].low * 1.0001 || value >= parameters[c].high * 0.9999)
+        reason = fmt::format("the samples push it to its bound {:.3g}", value);
+      else
+        continue;
+      open = c;
+    }
+    if (open == parameters.size() && rows.size() < least_rows * parameters.size()) {
+      reason = fmt::format("{} samples for {} parameters", rows.size(), parameters.size());
+      open = parameters.size() - 1;
+    }
+    if (open == parameters.size()) return;
+    // Start again from the base without it; a parameter at its bound stays there.
+    undetermined.push_back(parameters[open].name + ": " + reason);
+    std::vector<std::string> left;
+    for (std::size_t c = 0; c < parameters.size(); ++c) {
+      if (c != open) left.push_back(parameters[c].name);
+    }
+    const bool bound = reason.find("bound") != std::string::npos;
+    const double at_bound = *parameters[open].value;
+    const std::string gone = parameters[open].name;
+    profile = base;
+    parameters.clear();
+    for (Parameter& p : parameters_of(profile, name)) {
+      if (p.name == gone && bound) *p.value = at_bound;
+      if (std::find(left.begin(), left.end(), p.name) != left.end()) parameters.push_back(p);
+    }
+    if (parameters.empty()) return;
+  }
+}
+
+ClassFit fit_class(const Cluster& cluster, Profile& profile, const std::string& name, const Rows& rows) {
+  ClassFit fit;
+  fit.name = name;
+  const Profile base = profile;
+  fit_determined(cluster, profile, name, rows, fit.undetermined);
+  for (const Parameter& p : parameters_of(profile, name)) {
+    fit.parameters.push_back(p.name);
+    fit.values.push_back(*p.value);
+  }
+  std::map<std::string, std::size_t> families;
+  for (const Sample* s : rows) families.emplace(family_of(*s), 0);
+  std::size_t next = 0;
+  for (auto& [family, index] : families) index = next++;
+  std::vector<double> in_sample, held_out;
+  fit.residuals.resize(rows.size());
+  for (int fold = 0; fold < folds; ++fold) {
+    Rows train;
+    std::vector<std::size_t> test;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const bool here = families.at(family_of(*rows[i])) % folds == static_cast<std::size_t>(fold);
+      if (here)
+        test.push_back(i);
+      else
+        train.push_back(rows[i]);
+    }
+    if (test.empty()) continue;
+    Profile other = base;
+    std::vector<std::string> ignored;
+    if (!train.empty()) fit_determined(cluster, other, name, train, ignored);
+    for (const std::size_t i : test) {
+      fit.residuals[i] = {rows[i], predict_seconds(cluster, profile, *rows[i]) / rows[i]->seconds - 1.0,
+                          predict_seconds(cluster, other, *rows[i]) / rows[i]->seconds - 1.0};
+    }
+  }
+  for (const Residual& r : fit.residuals) {
+    in_sample.push_back(r.in_sample);
+    held_out.push_back(r.held_out);
+  }
+  fit.in_sample = summarise_errors(in_sample);
+  fit.held_out = summarise_errors(held_out);
+  return fit;
+}
+
+// A grouped GEMM whose costs are stated as transferred from the plain one follows it.
+void follow_transferred(Profile& profile, const std::string& fitted) {
+  const auto follow = [](const GemmClass& from, GemmClass& to) {
+    if (to.provenance.origin != Origin::transferred) return;
+    const GemmClass old = to;
+    to = from;
+    to.weight_gradient_slowdown = old.weight_gradient_slowdown;
+    to.provenance = old.provenance;
+  };
+  if (fitted == "gemm_fp8") follow(profile.gemm_fp8, profile.grouped_gemm_fp8);
+  if (fitted == "gemm_bf16") follow(profile.gemm_bf16, profile.grouped_gemm_bf16);
+}
+
+double call_seconds(const Profile& profile, const Sample& s) {
+  if (s.timing != "call") return 0.0;
+  switch (math_of(s)) {
+    case MathType::bf16:
+      return s.op == "grouped_gemm" ? profile.grouped_gemm_bf16.call_s : profile.gemm_bf16.call_s;
+    case MathType::fp8:
+      return s.op == "grouped_gemm" ? profile.grouped_gemm_fp8.call_s : profile.gemm_fp8.call_s;
+    case MathType::fp8_tensor:
+      return profile.gemm_fp8_tensor.call_s;
+  }
+  return 0.0;
+}
+
+double moe_sample_seconds(const Cluster& cluster, const Profile& profile, const Sample& s, GroupShape group) {
+  const auto count = [&](const char* key) { return static_cast<std::int64_t>(s.at(key)); };
+  const double kernel = s.at("low_latency");
+  if (kernel > 0.0) {
+    if (profile.moe_low_latency.provenance.source.empty()) {
+      throw base::Error("the profile has no low-latency dispatch and combine", profile.name, "add moe_low_latency");
+    }
+    return low_latency_moe_seconds(cluster, profile, s.at("tokens") * s.at("top_k"), s.at("token_bytes"), group,
+                                   kernel > 1.0);
+  }
+  const model::Routing routing = {count("experts"), count("top_k"), count("groups"), count("groups_per_token")};
+  const MoeTraffic traffic = moe_traffic(routing, s.at("tokens"), s.at("token_bytes"), group);
+  const MoeDirection direction = s.op == "dispatch" ? MoeDirection::dispatch : MoeDirection::combine;
+  return moe_seconds(cluster, profile, traffic, direction, s.sms, {});
+}
+
+}  // namespace
+
+double predict_seconds(const Cluster& cluster, const Profile& profile, const Sample& s) {
+  const auto count = [&](const char* key) { return static_cast<std::int64_t>(s.at(key)); };
+  const Conditions conditions{s.beside.empty() || s.sms == 0 ? 0 : cluster.sms - s.sms};
+  if (s.op == "gemm" || s.op == "grouped_gemm") {
+    GemmShape shape{s.op == "gemm" ? 1 : count("groups"), count("m"), count("n"), count("k"), math_of(s), 2.0, false};
+    shape.weight_gradient = s.name.find("wgrad") != std::string::npos;
+    return gemm_seconds(cluster, profile, shape, conditions) + call_seconds(profile, s);
+  }
+  if (s.op == "quantized_linear") {
+    const GemmShape shape{1, count("m"), count("n"), count("k"), math_of(s), 2.0, false};
+    const double cast_bytes = s.at("m") * s.at("k") * (2.0 + 1.0 + (s.recipe == "tensor" ? 0.0 : 4.0 / 128.0));
+    return gemm_seconds(cluster, profile, shape, conditions) + call_seconds(profile, s) +
+           memory_seconds(cluster, profile, profile.cast, cast_bytes, conditions);
+  }
+  if (s.op == "attention") {
+    const bool backward = s.at("backward") > 0.0;
+    const double width = backward ? 3.0 * s.at("qk_dim") + 2.0 * s.at("v_dim") : s.at("qk_dim") + s.at("v_dim");
+    const double flops = 2.0 * s.at("batch") * s.at("q_length") * s.at("kv_length") * s.at("heads") * width *
+                         (s.at("causal") > 0.0 ? 0.5 : 1.0);
+    return attention_seconds(cluster, profile, flops, count("kv_length"), backward, conditions);
+  }
+  const GroupShape group =
+      s.shape.contains("ranks") ? GroupShape{count("ranks"), count("ranks_per_node")} : GroupShape{};
+  if (s.op == "all_reduce") return collective_seconds(cluster, profile, Collective::all_reduce, s.at("bytes"), group);
+  if (s.op == "all_gather") return collective_seconds(cluster, profile, Collective::all_gather, s.at("bytes"), group);
+  if (s.op == "reduce_scatter")
+    return collective_seconds(cluster, profile, Collective::reduce_scatter, s.at("bytes"), group);
+  if (s.op == "all_to_all") return collective_seconds(cluster, profile, Collective::all_to_all, s.at("bytes"), group);
+  if (s.op == "dispatch" || s.op == "combine") return moe_sample_seconds(cluster, profile, s, group);
+  if (s.op == "send_recv") return send_seconds(cluster, profile, s.at("bytes"), s.at("same_node") > 0.0);
+  if (s.op == "router") {
+    return router_seconds(cluster, profile, s.at("tokens") * s.at("hidden") * (2.0 + 4.0),
+                          s.at("tokens") * s.at("experts"), false, conditions);
+  }
+  const std::pair<const char*, const MemoryClass*> classes[] = {
+      {"norm", &profile.norm}, {"rotary", &profile.rotary},   {"activation", &profile.activation},
+      {"cast", &profile.cast}, {"permute", &profile.permute}, {"elementwise", &profile.elementwise}};
+  for (const auto& [name, kernel] : classes) {
+    if (s.op == name) return memory_seconds(cluster, profile, *kernel, s.at("bytes"), conditions);
+  }
+  throw base::Error(s.op + " cannot be predicted from the profile alone", "samples");
+}
+
+ErrorSummary summarise_errors(std::vector<double> errors) {
+  ErrorSummary summary;
+  summary.rows = errors.size();
+  if (errors.empty()) return summary;
+  std::sort(errors.begin(), errors.end());
+  summary.bias = errors[errors.size() / 2];
+  summary.quantiles = {errors[errors.size() / 10], summary.bias,
+                       errors[std::min(errors.size() - 1, errors.size() * 9 / 10)]};
+  for (double& e : errors) e = std::abs(e);
+  std::sort(errors.begin(), errors.end());
+  summary.median = errors[errors.size() / 2];
+  summary.p90 = errors[std::min(errors.size() - 1, errors.size() * 9 / 10)];
+  summary.worst = errors.back();
+  return summary;
+}
+
+Fit fit_profile(const Cluster& cluster, const Profile& base, const std::vector<SampleSet>& sets,
+                std::int64_t smallest_rows) {
+  Fit fit;
+  fit.profile = base;
+  std::map<std::string, Rows> by_class;
+  std::map<std::string, std::string> sources;
+  std::map<std::string, std::size_t> skipped;
+  for (const SampleSet& set : sets) {
+    for (const Sample& s : set.samples) {
+      std::string reason;
+      const std::string name = class_of(s, smallest_rows, reason);
+      if (name.empty()) {
+        ++skipped[set.path + ": " + reason];
+        continue;
+      }
+      by_class[name].push_back(&s);
+      std::string& source = sources[name];
+      if (source.find(set.source) == std::string::npos) source += (source.empty() ? "" : "; ") + set.source;
+    }
+  }
+  for (const auto& [reason, count] : skipped) fit.skipped.push_back(fmt::format("{} samples of {}", count, reason));
+  for (const auto& [name, rows] : by_class) {
+    fit.classes.push_back(fit_class(cluster, fit.profile, name, rows));
+    follow_transferred(fit.profile, name);
+    const ErrorSummary& error = fit.classes.back().held_out;
+    Provenance provenance;
+    provenance.origin = Origin::fitted;
+    provenance.relative_error =
+        std::round(error.median / 0.6745 * 1e4) / 1e4;  // of a normal distribution with this median
+    provenance.source =
+        fmt::format("{}: {} samples, held out by shape: median error {:.1f} %, 90th percentile {:.1f} %", sources[name],
+                    error.rows, error.median * 100.0, error.p90 * 100.0);
+    for (std::size_t i = 0; i < error.quantiles.size(); ++i)
+      provenance.residual_quantiles[i] = std::round(error.quantiles[i] * 1e4) / 1e4;
+    if (name == "in_situ") {
+      for (const ClassOrigin& each : origins(base)) {
+        if (each.name == name) provenance.source += "; the factors of other kernels: " + each.provenance.source;
+      }
+    }
+    if (name == "moe_throughput") {
+      set_provenance(fit.profile, "moe_nvlink", provenance);
+      set_provenance(fit.profile, "moe_rdma", provenance);
+    } else {
+      set_provenance(fit.profile, name, provenance);
+    }
+  }
+  return fit;
+}
+
+}  // namespace hourglass::hardware

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "sim/training/plan.h"
+
+// Plans written for other programs, and for ours.
+namespace hourglass::planner {
+
+// The document that sim::load_inputs reads. Files are named as the plan has them: relative to where the program runs.
+base::Json plan_json(const sim::Plan& plan);
+
+// A split of the layers as Megatron-LM's --pipeline-model-parallel-layout: E embedding, t layer, m MTP, L loss, | ends a
+// stage; equal neighbours as "(t|)*3".
+std::string layout_string(const sim::Inputs& inputs, const std::vector<std::int64_t>& layers_per_stage);
+
+// Megatron-LM's flags for a plan, a line each. What it has no flag for is said in lines that begin with '#'.
+std::string megatron_flags(const sim::Inputs& inputs, const std::vector<std::int64_t>& layers_per_stage);
+
+}  // namespace hourglass::planner

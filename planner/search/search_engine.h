@@ -1,0 +1,64 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "planner/search/search.h"
+#include "sim/training/fast/step_bounds.h"
+
+// The inner loop of a search: one unit of work at a time.
+namespace hourglass::planner {
+
+// Compiled schedules by shape, shared by threads.
+class ProgramCache {
+ public:
+  // nullptr if the schedule cannot have this shape.
+  std::shared_ptr<const sim::StepProgram> get(const ScheduleChoice& schedule, std::int64_t ranks,
+                                              std::int64_t micro_batches);
+
+ private:
+  struct Entry {
+    std::once_flag once;
+    std::shared_ptr<const sim::StepProgram> program;
+  };
+  std::mutex mutex_;
+  std::map<std::tuple<std::string, int, std::int64_t, std::int64_t>, std::shared_ptr<Entry>> entries_;
+  std::size_t bytes_ = 0;
+};
+
+sim::ScheduleTraits traits_of(const ScheduleChoice& schedule);
+
+// What all plans on one cluster share.
+struct ClusterTables {
+  explicit ClusterTables(const sim::Inputs& inputs);
+  sim::ContentTable contents;
+  std::vector<model::ParameterCount> parameters;
+  model::ParameterCount all;  // of the model without MTP
+  bool fast = true;
+};
+
+// What all units share.
+struct SearchEngine {
+  explicit SearchEngine(const Space& space);
+  std::vector<ClusterTables> clusters;      // of Space::clusters
+  std::vector<sim::ScheduleTraits> traits;  // of Space::schedules
+  ProgramCache programs;
+};
+
+inline constexpr std::uint64_t keys_per_unit = 16;
+// Every plan of a unit. `seeds`: plans that are known, fastest first; `priced`: cost is money, else GPU-seconds.
+UnitResult run_unit(const Search& search, SearchEngine& engine, const std::vector<Measures>& seeds, bool priced,
+                    std::uint64_t unit);
+// Of a GPU and second, in USD; 1 where clusters have no price.
+double cost_rate(const hardware::Cluster& cluster, bool priced);
+
+// Whether the numbers of a plan go together: what sim::complete_parallelism checks, without its words, and the space's
+// own rules. Sets data parallelism.
+bool legal(sim::Plan& plan, const sim::Inputs& inputs);
+
+// Bytes that the fullest GPU holds at least: parameters, gradients and optimizer averaged over the pipeline.
+double least_memory(const sim::Inputs& inputs, const model::ParameterCount& all, int copies);
+
+}  // namespace hourglass::planner

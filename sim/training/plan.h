@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/provenance.h"
+#include "hardware/cluster.h"
+#include "hardware/network/routes.h"
+#include "hardware/profile.h"
+#include "model/layers.h"
+#include "model/spec.h"
+#include "sim/training/overlap_order.h"
+#include "sim/training/plan_operations.h"
+#include "sim/training/variation.h"
+
+// The four inputs of a simulation: model x plan x cluster x profile, each a small file.
+namespace hourglass::sim {
+
+// Batch size grows linearly from `first_batch` sequences to the stage's global batch over the first `tokens` tokens.
+struct BatchRamp {
+  std::int64_t first_batch = 0;
+  double tokens = 0.0;
+};
+
+// One stage of a training run: so many tokens or steps at one sequence length and batch, or hours simply given.
+struct TrainingStage {
+  std::string name;
+  double tokens = 0.0;  // 0: see steps
+  double steps = 0.0;   // 0: see gpu_hours
+  double gpu_hours = 0.0;
+  std::int64_t sequence_length = 0;
+  std::int64_t global_batch = 0;  // sequences
+  std::int64_t context_parallel = 1;
+  std::optional<BatchRamp> ramp;
+};
+
+// How the all-to-all meets the wires. Without it, groups are balanced and do not disturb each other.
+struct PlanNetwork {
+  hardware::RoutePolicy routing = hardware::RoutePolicy::destination_modulo;
+  std::vector<std::string> failed;   // "plane3", "node7.nic2", ... (hardware/network/topology.h)
+  double expert_skew = 0.0;          // sigma of log-normal expert loads
+  std::vector<double> expert_loads;  // measured ones instead, relative, one an expert
+  std::int64_t seed = 1;
+};
+
+struct Plan {
+  std::string name;
+  std::string model_file, cluster_file, profile_file;  // resolved paths; profile_file "" until the cluster names it
+  std::int64_t gpus = 0;
+  model::Parallelism parallel;
+  std::string schedule;
+  std::string small_batch_schedule;            // used where a step has too few micro-batches for `schedule`; "" refuses
+  int chunks = 0;                              // virtual stages a rank, 0: the schedule's default
+  std::vector<std::int64_t> layers_per_stage;  // empty: balanced by cost
+  model::MicroBatch micro_batch;
+  std::int64_t global_batch = 0;  // sequences a step
+  model::Precision precision = model::Precision::bf16;
+  model::Recompute recompute;
+  bool mtp = false;
+  std::int64_t communication_sms = 0;
+  OverlapOrder overlap_order = deepseek_overlap_order();  // of a layer's forward and another's backward in a pair
+  bool overlap_weight_gradients = true;  // a full backward that runs alone computes W while its all-to-all is under way
+  bool contention = true;                // messages of the pipeline and all-to-alls slow each other on a NIC they share
+  bool overlap_gradient_reduce = false;  // a stage's gradients are reduced as soon as its last W is done
+  bool overlap_parameter_gather = false;  // parameters are gathered stage by stage while the next step fills
+  std::optional<PlanNetwork> network;
+  std::optional<Variation> variation;
+  std::vector<TrainingStage> stages;
+  Operations operations;  // failures, energy, prices, further runs
+
+  // Micro-batches each pipeline runs in a step.
+  std::int64_t micro_batches() const { return global_batch / (parallel.data * micro_batch.sequences); }
+};
+
+struct Inputs {
+  Plan plan;
+  model::ModelSpec model;
+  hardware::Cluster cluster;
+  hardware::Profile profile;
+  base::Provenance provenance;
+  std::vector<std::string> overrides;  // that changed the files
+};
+
+// Reads a plan and the files it names. `overrides` are --set assignments: plan.*, cluster.*, profile.*. Checks what the
+// four say together (divisibility, GPU counts) and throws base::Error naming file and path.
+// With `any_layout` the plan's own parallelism need not fit its GPUs and is not completed: for a search, which varies it.
+Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>& overrides, bool any_layout = false);
+
+// The plan with a training stage's batch, sequence length and context parallelism in place of its own.
+Plan plan_for_stage(const Plan& plan, const TrainingStage& stage, std::int64_t global_batch);
+
+// Sets data parallelism from the rest and checks every divisibility rule. `where` is named in errors.
+void complete_parallelism(Plan& plan, const model::ModelSpec& model, const hardware::Cluster& cluster,
+                          const std::string& where);
+
+}  // namespace hourglass::sim

@@ -1,0 +1,106 @@
+// Stages from a split of the layers: the plan's own, or the balanced ones of sim/training/balance.cpp.
+#include "sim/training/stages.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <numeric>
+#include <utility>
+
+#include "base/error.h"
+#include "sim/training/balance.h"
+
+namespace hourglass::sim {
+
+namespace {
+
+void check_layers_per_stage(const Inputs& inputs, std::size_t stages) {
+  const std::vector<std::int64_t>& counts = inputs.plan.layers_per_stage;
+  const std::int64_t total = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  const std::string where = inputs.plan.name + " /layers_per_stage";
+  if (counts.size() != stages) {
+    throw base::Error(fmt::format("lists {} stages, the schedule has {}", counts.size(), stages), where,
+                      "or write \"balanced\"");
+  }
+  if (total != inputs.model.layer_count()) {
+    throw base::Error(fmt::format("adds up to {} layers, the model has {}", total, inputs.model.layer_count()), where,
+                      "or write \"balanced\"");
+  }
+}
+
+}  // namespace
+
+model::ParameterCount stage_parameters(const Inputs& inputs, const StageLayout& layout, std::size_t stage) {
+  model::ParameterCount total;
+  bool has_head = false;
+  const std::vector<UnitKind>& units = layout.stages[stage];
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    model::ParameterCount unit;
+    switch (units[i]) {
+      case UnitKind::dense_layer:
+        unit = model::layer_parameters(inputs.model, model::LayerKind::dense);
+        break;
+      case UnitKind::moe_layer:
+        unit = model::layer_parameters(inputs.model, model::LayerKind::moe);
+        break;
+      // After a head comes the MTP module: with one copy it must hold the embedding it shares, unless it is on this
+      // stage.
+      case UnitKind::embedding:
+        unit.dense = i == 0 || stage > 0 ? model::embedding_parameters(inputs.model) : 0.0;
+        break;
+      case UnitKind::mtp_projection:
+        unit.dense = model::mtp_parameters(inputs.model).total() -
+                     model::layer_parameters(inputs.model, inputs.model.layers.back()).total();
+        break;
+      case UnitKind::head:
+        unit.dense = std::exchange(has_head, true) ? 0.0 : model::head_parameters(inputs.model);
+        break;
+    }
+    total.dense += unit.dense;
+    total.expert += unit.expert;
+  }
+  return total;
+}
+
+namespace {
+
+StageLayout layout_of(const Inputs& inputs, std::vector<std::int64_t> counts) {
+  StageLayout layout;
+  const std::vector<UnitKind> last = closing_units(inputs);
+  std::size_t next = 0;
+  for (std::size_t s = 0; s < counts.size(); ++s) {
+    std::vector<UnitKind> units;
+    if (s == 0) units.push_back(UnitKind::embedding);
+    for (std::int64_t i = 0; i < counts[s]; ++i) units.push_back(layer_unit(inputs.model.layers[next++]));
+    if (s + 1 == counts.size()) std::copy(last.begin(), last.end(), std::back_inserter(units));
+    layout.stages.push_back(std::move(units));
+  }
+  layout.layers = std::move(counts);
+  return layout;
+}
+
+}  // namespace
+
+void check_stage_count(const Inputs& inputs, std::size_t stages) {
+  if (inputs.model.layers.size() + 1 < stages) {
+    throw base::Error(fmt::format("{} layers cannot fill {} pipeline stages", inputs.model.layers.size(), stages),
+                      inputs.plan.name, "use fewer pipeline ranks or chunks");
+  }
+  if (!inputs.plan.layers_per_stage.empty()) check_layers_per_stage(inputs, stages);
+}
+
+std::vector<StageLayout> candidate_layouts(const Inputs& inputs, const schedules::Schedule& schedule,
+                                           const UnitPrices& prices) {
+  const auto stages = static_cast<std::size_t>(schedule.stages);
+  check_stage_count(inputs, stages);
+  if (!inputs.plan.layers_per_stage.empty()) return {layout_of(inputs, inputs.plan.layers_per_stage)};
+  const ContentTable contents(inputs);
+  BlockTimes times(contents, prices);
+  std::vector<StageLayout> candidates;
+  for (std::vector<std::int64_t>& counts : balanced_splits(contents, BalanceProblem(schedule), times))
+    candidates.push_back(layout_of(inputs, std::move(counts)));
+  return candidates;
+}
+
+}  // namespace hourglass::sim

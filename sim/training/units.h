@@ -1,0 +1,79 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/units.h"
+#include "model/counts.h"
+#include "sim/training/expert_network.h"
+#include "sim/training/plan.h"
+
+// The units that pipeline stages are made of, and what one pass over each of them costs.
+namespace hourglass::sim {
+
+enum class UnitKind : std::uint8_t { embedding, dense_layer, moe_layer, mtp_projection, head };
+inline constexpr std::size_t unit_kinds = 5;
+
+UnitKind layer_unit(model::LayerKind kind);
+model::LayerContext layer_context(const Inputs& inputs);
+// The operators of a unit's pass by part; ends have everything in `mlp`.
+model::LayerPass unit_operators(const Inputs& inputs, UnitKind unit, model::Pass pass);
+
+// What time is spent on, as people ask for it.
+enum class WorkClass : std::uint8_t {
+  gemm,
+  grouped_gemm,
+  attention,
+  memory_bound,  // norms, rotations, activations, casts, permutations, embeddings
+  router,
+  all_to_all,  // dispatch and combine
+  peer_wait,   // at an all-to-all, for the slowest of the group
+  collective,  // of tensor and context parallelism
+  point_to_point,
+  contention,  // longer than alone, because the NIC is shared
+  launch,      // the GPU waits for the host to issue kernels
+  gradients,   // reduce-scatter
+  optimizer,
+  parameters  // all-gather
+};
+inline constexpr std::size_t work_classes = 14;
+const char* class_name(WorkClass cls);
+using ClassTimes = std::array<base::Time, work_classes>;
+
+// A part of a unit's pass, priced: alternating runs of computation and communication. The wait for slower peers is a
+// run of its own before its all-to-all.
+struct PricedRun {
+  bool communication = false;
+  base::Time work = 0;
+  ClassTimes by_class = {};                   // adds up to `work`
+  double nic_bytes = 0.0;                     // that leave (and reach) the GPU's NIC meanwhile
+  double launches = 0.0;                      // kernels
+  model::Group group = model::Group::tensor;  // of communication: who takes part
+};
+using PricedPart = std::vector<PricedRun>;
+using PricedPass = std::array<PricedPart, 4>;  // indexed by model::Part
+
+// Prices of every unit that the model has, pass and condition, computed once.
+class UnitPrices {
+ public:
+  // `network`: as in price().
+  explicit UnitPrices(const Inputs& inputs, const ExpertNetwork* network = nullptr);
+  // `overlapped`: beside communication kernels that hold plan.communication_sms.
+  const PricedPass& of(UnitKind unit, model::Pass pass, bool overlapped) const;
+
+  double host_launch_s() const { return host_launch_s_; }
+  bool overlap_weight_gradients() const { return overlap_weight_gradients_; }
+  const OverlapOrder& overlap_order() const { return overlap_order_; }
+  void set_overlap_order(const OverlapOrder& order) { overlap_order_ = order; }
+
+ private:
+  void add_skew(const Inputs& inputs);
+
+  bool overlap_weight_gradients_;
+  double host_launch_s_;
+  OverlapOrder overlap_order_;
+  std::vector<PricedPass> prices_;  // [unit][pass][overlapped]
+};
+
+}  // namespace hourglass::sim
