@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/build_info.h"  // written by CMake: HOURGLASS_VERSION, HOURGLASS_GIT_COMMIT, HOURGLASS_GIT_DIRTY
+#include "base/json.h"
 
 namespace hourglass::base {
 

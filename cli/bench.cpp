@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/units.h"
 #include "cli/command.h"
 #include "hardware/measure/fit.h"

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/units.h"
 #include "cli/costs.h"
 #include "cli/network.h"

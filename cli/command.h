@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/fields.h"
 
 // One file per command, each with one function: arguments in, exit code out. Results go to stdout, progress to stderr.
 namespace hourglass::hardware {

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cli/command.h"
 
 namespace hourglass::cli {

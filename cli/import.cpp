@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cli/command.h"
 #include "hardware/measure/kineto.h"
 #include "planner/convert/megatron.h"

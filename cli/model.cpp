@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cli/command.h"
 #include "reports/json.h"
 #include "reports/text.h"

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cli/command.h"
 #include "hardware/measure/fit.h"
 #include "kernels/bench/bench.h"

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cli/command.h"
 #include "reports/tabular.h"
 

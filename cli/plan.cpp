@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cli/command.h"
 #include "planner/budget/budget.h"
 #include "reports/budget.h"

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/units.h"
 #include "cli/command.h"
 #include "kernels/run/executor.h"

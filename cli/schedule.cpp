@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/provenance.h"
 #include "cli/command.h"
 #include "cli/costs.h"

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cli/command.h"
 #include "planner/search/search_sanity.h"
 #include "reports/html.h"

@@ -1,6 +1,7 @@
 #include "hardware/cluster.h"
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/units.h"
 
 namespace hourglass::hardware {

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-#include "base/json.h"
+#include "base/fields.h"
 
 namespace hourglass::hardware {
 

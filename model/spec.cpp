@@ -29,6 +29,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace hourglass::model {
 

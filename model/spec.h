@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/fields.h"
 
 // What a model is, in the terms of the papers: read from a verbatim Hugging Face config.json (read_model).
 namespace hourglass::model {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/units.h"
 #include "hardware/measure/fit.h"
 #include "reports/json.h"

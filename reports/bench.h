@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "base/provenance.h"
 #include "kernels/bench/bench.h"
 #include "kernels/bench/bench_layer.h"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/json.h"
 #include "reports/table.h"
 
 namespace hourglass::reports {

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "planner/budget/budget.h"
 
 // What a budget says beyond its stages: range, failures, energy, prices, other runs.

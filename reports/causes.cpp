@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/json.h"
 #include "reports/table.h"
 
 namespace hourglass::reports {

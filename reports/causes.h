@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "sim/training/result.h"
 
 // Why a step takes as long as it does: its critical path, and why each rank waits.

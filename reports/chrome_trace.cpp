@@ -15,6 +15,7 @@
 #include <string_view>
 #include <tuple>
 
+#include "base/json.h"
 #include "base/provenance.h"
 #include "reports/kernel_names.h"
 #include "sim/training/simulate.h"

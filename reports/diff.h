@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "base/provenance.h"
 #include "hardware/measure/kineto_layers.h"
 

@@ -1,5 +1,6 @@
 #include "reports/json.h"
 
+#include "base/json.h"
 #include "model/counts.h"
 #include "reports/budget.h"
 #include "reports/causes.h"

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "base/provenance.h"
 #include "planner/budget/budget.h"
 #include "planner/compare/comparison.h"

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "base/provenance.h"
 #include "hardware/network/collectives.h"
 #include "hardware/network/moe_traffic.h"

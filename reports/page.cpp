@@ -1,6 +1,7 @@
 #include "reports/page.h"
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/markup.h"
 #include "reports/assets.h"
 

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "base/json.h"
+#include "base/fields.h"
 
 namespace hourglass::reports {
 

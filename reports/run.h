@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "base/provenance.h"
 
 // A schedule that was executed, and how it compares with the sequential run and with its prediction. Kernels and

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/json.h"
 #include "planner/convert/plan_file.h"
 #include "planner/search/axes.h"
 #include "reports/json.h"

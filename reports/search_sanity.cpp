@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/json.h"
 #include "reports/json.h"
 #include "reports/search.h"
 #include "reports/table.h"

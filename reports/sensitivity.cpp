@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/json.h"
 #include "base/markup.h"
 #include "reports/json.h"
 #include "reports/table.h"

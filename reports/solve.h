@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "base/provenance.h"
 #include "planner/budget/solve.h"
 #include "planner/compare/clusters.h"

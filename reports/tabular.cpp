@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/json.h"
+
 namespace hourglass::reports {
 
 namespace {

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/json.h"
 #include "schedules/evaluate.h"
 #include "sim/training/simulate.h"
 

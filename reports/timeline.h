@@ -1,6 +1,6 @@
 #pragma once
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "planner/compare/comparison.h"
 #include "sim/training/plan.h"
 #include "sim/training/record.h"

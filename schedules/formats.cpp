@@ -27,7 +27,7 @@ using base::Error;
 
 constexpr std::size_t largest_file = std::size_t{64} << 20;
 constexpr int largest_number = 1'000'000;
-constexpr std::size_t most_ranks = 4096;
+constexpr std::size_t most_listed_ranks = 4096;
 constexpr std::size_t most_cells = 50'000'000;  // stages x micro-batches
 
 // Reads from the front of a cell; every step fails softly, the caller names the cell.
@@ -187,8 +187,9 @@ void for_each_part(const Schedule& schedule, const Visitor& visit) {
 // Fills in counts and placement of a schedule that has only its actions.
 void derive_placement(Schedule& schedule, const std::string& file) {
   schedule.ranks = static_cast<int>(schedule.actions.size());
-  if (schedule.actions.empty() || schedule.actions.size() > most_ranks) {
-    throw Error(fmt::format("a schedule of {} ranks", schedule.ranks), file, fmt::format("use 1 to {}", most_ranks));
+  if (schedule.actions.empty() || schedule.actions.size() > most_listed_ranks) {
+    throw Error(fmt::format("a schedule of {} ranks", schedule.ranks), file,
+                fmt::format("use 1 to {}", most_listed_ranks));
   }
   for_each_part(schedule, [&](int stage, int micro_batch, int) {
     schedule.stages = std::max(schedule.stages, stage + 1);
@@ -296,7 +297,7 @@ Schedule from_json(std::string_view text, const std::string& file) {
   base::Fields fields(document, file);
   Schedule schedule;
   schedule.name = base::printable(fields.text("name"));
-  const auto ranks = fields.integer("ranks", 1, most_ranks),
+  const auto ranks = fields.integer("ranks", 1, most_listed_ranks),
              micro_batches = fields.integer("micro_batches", 1, largest_number);
   const auto stages = fields.integer("stages", 1, largest_number), directions = fields.integer("directions", 1, 2);
   const base::Json& placement = fields.any("placement");
@@ -356,8 +357,8 @@ Schedule from_csv(std::string_view text, const std::string& file) {
     if (cells.size() != 7) throw Error(fmt::format("{} columns instead of 7", cells.size()), where, "correct the line");
     const auto rank = static_cast<std::size_t>(csv_number(cells[0], where));
     const auto position = static_cast<std::size_t>(csv_number(cells[1], where));
-    if (rank >= most_ranks)
-      throw Error(fmt::format("rank {} is too large", rank), where, fmt::format("use less than {}", most_ranks));
+    if (rank >= most_listed_ranks)
+      throw Error(fmt::format("rank {} is too large", rank), where, fmt::format("use less than {}", most_listed_ranks));
     if (rank >= schedule.actions.size()) schedule.actions.resize(rank + 1);
     if (position != schedule.actions[rank].size()) {
       throw Error(
@@ -391,7 +392,7 @@ Schedule from_pytorch(std::string_view text, const std::string& file) {
   Schedule schedule;
   schedule.name = "imported";
   const std::vector<std::string_view> lines = lines_of(text);
-  if (lines.size() > most_ranks)
+  if (lines.size() > most_listed_ranks)
     throw Error(fmt::format("{} rows are too many ranks", lines.size()), file, "check that it is the right file");
   for (std::size_t r = 0; r < lines.size(); ++r) {
     auto& rank = schedule.actions.emplace_back();

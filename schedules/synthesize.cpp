@@ -29,7 +29,7 @@ namespace hourglass::schedules {
 
 namespace {
 
-constexpr double never = std::numeric_limits<double>::infinity();
+constexpr double unbounded = std::numeric_limits<double>::infinity();
 constexpr double tolerance = 1e-9;
 
 // Actions numbered over all ranks, with the few that each waits for: evaluates any order of them on their ranks.
@@ -37,7 +37,7 @@ class OrderEvaluator {
  public:
   OrderEvaluator(const Schedule& schedule, const Costs& costs, double cap) : costs_(costs) {
     const double chunks = static_cast<double>(schedule.stages) / schedule.ranks;
-    cap_ = cap > 0.0 ? cap * chunks + tolerance : never;
+    cap_ = cap > 0.0 ? cap * chunks + tolerance : unbounded;
     const Dependencies dependencies = derive_dependencies(schedule);
     const double cost_of[] = {costs.forward / chunks, costs.backward_input / chunks, costs.backward_weight / chunks,
                               costs.backward() / chunks, costs.pair() / chunks};
@@ -55,16 +55,16 @@ class OrderEvaluator {
       inputs_.push_back(input.producer);
       delay_.push_back(input.remote ? costs.p2p : 0.0);
     }
-    end_.assign(actions_.size(), never);
+    end_.assign(actions_.size(), unbounded);
     waiter_.assign(actions_.size(), none);
     cursor_.assign(orders_.size(), 0);
   }
 
   std::vector<std::vector<std::uint32_t>>& orders() { return orders_; }
 
-  // Makespan of the current orders; never if they deadlock.
+  // Makespan of the current orders; unbounded if they deadlock.
   double makespan() {
-    std::fill(end_.begin(), end_.end(), never);
+    std::fill(end_.begin(), end_.end(), unbounded);
     std::fill(waiter_.begin(), waiter_.end(), none);
     std::fill(cursor_.begin(), cursor_.end(), 0);
     pending_.clear();
@@ -82,7 +82,7 @@ class OrderEvaluator {
         double start = free;
         std::uint32_t missing = none;
         for (std::uint32_t i = input_begin_[action]; i < input_begin_[action + 1]; ++i) {
-          if (end_[inputs_[i]] == never) missing = inputs_[i];
+          if (end_[inputs_[i]] == unbounded) missing = inputs_[i];
           start = std::max(start, end_[inputs_[i]] + delay_[i]);
         }
         if (missing != none) {
@@ -96,7 +96,7 @@ class OrderEvaluator {
       }
       longest = std::max(longest, free);
     }
-    return done == actions_.size() ? longest : never;
+    return done == actions_.size() ? longest : unbounded;
   }
 
   // Whether the rank's order keeps the cap.
@@ -141,7 +141,7 @@ class OrderEvaluator {
   }
 
   Costs costs_;
-  double cap_ = never;
+  double cap_ = unbounded;
   std::vector<Action> actions_;
   std::vector<double> work_;
   std::vector<std::uint32_t> input_begin_, inputs_;
@@ -199,7 +199,7 @@ class PlacementSearch {
   PlacementSearch(const SynthesisOptions& options, std::string placement, Schedule empty, Clock clock)
       : options_(options), empty_(std::move(empty)), clock_(clock), random_(options.seed) {
     best_.placement = std::move(placement);
-    best_.evaluation.makespan = never;
+    best_.evaluation.makespan = unbounded;
     best_.lower_bound = lower_bound(empty_, options.costs, options.activation_cap);
   }
 
@@ -221,7 +221,7 @@ class PlacementSearch {
     if (found()) improve(report);
   }
 
-  bool found() const { return best_.evaluation.makespan < never; }
+  bool found() const { return best_.evaluation.makespan < unbounded; }
   Synthesized take() { return std::move(best_); }
 
  private:
@@ -251,7 +251,7 @@ class PlacementSearch {
       const bool later = random_.below(2) == 0;
       const std::size_t to = later ? std::min(actions.size() - 1, from + reach) : (from > reach ? from - reach : 0);
       rotate(actions, from, to);
-      const double makespan = order.fits(rank) ? order.makespan() : never;
+      const double makespan = order.fits(rank) ? order.makespan() : unbounded;
       clock_.tick();
       if (makespan > current * (1.0 + 1e-12)) {
         rotate(actions, to, from);

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "hardware/measure/samples.h"
 
 // Logs of other people's benchmarks, read into samples.
@@ -77,6 +77,8 @@ bool number(std::string_view text, double& value);
 std::string_view trimmed(std::string_view text);
 std::vector<std::string_view> words(std::string_view line);
 std::string lower(std::string_view text);
+// The value of an object's key; null where there is none.
+const base::Json& member(const base::Json& object, const char* key);
 // The fields of a CSV line; nullopt: a quote that does not close, or text after a closing quote.
 std::optional<std::vector<std::string>> split_csv(std::string_view line);
 

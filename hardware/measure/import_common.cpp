@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "hardware/measure/import.h"
 
 namespace hourglass::hardware {
@@ -20,6 +21,11 @@ std::string_view trimmed(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t\r");
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
+}
+
+const base::Json& member(const base::Json& object, const char* key) {
+  static const base::Json none;
+  return object.is_object() && object.contains(key) ? object.at(key) : none;
 }
 
 bool number(std::string_view text, double& value) {

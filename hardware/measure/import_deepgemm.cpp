@@ -34,7 +34,7 @@ bool field(std::string_view shape, std::string_view key, double& value) {
   return false;
 }
 
-bool number_before(std::string_view text, std::string_view unit, double& value) {
+bool number_ahead_of(std::string_view text, std::string_view unit, double& value) {
   const std::size_t at = text.find(unit);
   if (at == std::string_view::npos) return false;
   const std::string_view head = importing::trimmed(text.substr(0, at));
@@ -74,8 +74,8 @@ void read_line(std::string_view line, const std::string& place, const ImportOpti
   const std::string_view shape = line.substr(open + 1, close - open - 1);
   const std::string_view figures = line.substr(close + 2);
   double us = 0.0, tera_flops = 0.0;
-  if (!number_before(figures, " us", us)) return out.skip(place, "there is no time in us");
-  number_before(figures, " TFLOPS", tera_flops);
+  if (!number_ahead_of(figures, " us", us)) return out.skip(place, "there is no time in us");
+  number_ahead_of(figures, " TFLOPS", tera_flops);
   Sample sample;
   sample.seconds = us * base::micro;
   sample.runs = 30;

@@ -18,6 +18,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/units.h"
 #include "hardware/measure/import.h"
 
@@ -26,6 +27,7 @@ namespace hourglass::hardware {
 namespace {
 
 using importing::Collector;
+using importing::member;
 
 struct Ring {
   std::string op;
@@ -158,11 +160,6 @@ base::Json without_environment(std::string_view text, const std::string& file) {
   base::Json document = base::Json::parse(text.begin(), text.end(), keep, false);
   if (!document.is_object()) throw base::Error("not valid JSON", file, "check that it is what -J wrote");
   return document;
-}
-
-const base::Json& member(const base::Json& object, const char* key) {
-  static const base::Json none;
-  return object.is_object() && object.contains(key) ? object.at(key) : none;
 }
 
 Ring ring_of(const base::Json& document) {

@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "hardware/measure/import.h"
 
 namespace hourglass::hardware {
@@ -22,6 +23,7 @@ namespace hourglass::hardware {
 namespace {
 
 using importing::Collector;
+using importing::member;
 using Cells = std::vector<std::pair<std::string, std::string>>;  // column, value
 
 constexpr std::pair<const char*, double> time_units[] = {{"us", 1e-6}, {"ms", 1e-3}, {"ns", 1e-9}, {"s", 1.0}};
@@ -112,11 +114,6 @@ void check_header(const std::vector<std::string>& header, const ImportOptions& o
                         base::suggestion(column, header));
     }
   }
-}
-
-const base::Json& member(const base::Json& object, const char* key) {
-  static const base::Json none;
-  return object.is_object() && object.contains(key) ? object.at(key) : none;
 }
 
 // nvbench writes numbers as strings; older versions as numbers.

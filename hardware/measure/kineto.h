@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "base/provenance.h"
 
 // Traces of the PyTorch profiler (Kineto): which kernels ran when, on which stream, for which part of the model.

@@ -15,7 +15,7 @@ namespace hourglass::hardware {
 
 namespace {
 
-constexpr double to_us = 1e-3;  // from ns
+constexpr double us_per_ns = 1e-3;
 
 bool taken(const TraceKernel& kernel, TraceBlocks blocks) {
   if (kernel.phase == 0 || kernel.layer < 0) return false;
@@ -54,7 +54,7 @@ double median_pitch(const std::map<std::int32_t, Extent>& layers) {
   for (auto next = layers.begin(); next != layers.end();) {
     const auto here = next++;
     if (next != layers.end() && next->first == here->first + 1)
-      pitches.push_back(static_cast<double>(next->second.start - here->second.start) * to_us);
+      pitches.push_back(static_cast<double>(next->second.start - here->second.start) * us_per_ns);
   }
   return median(std::move(pitches));
 }
@@ -131,7 +131,7 @@ TraceLayers trace_layers(const Trace& trace, TraceBlocks blocks) {
   TraceLayers out;
   for (const std::uint32_t phase : order) {
     const Gathered& each = gathered[phase];
-    const double scale = to_us / static_cast<double>(each.busy.size());
+    const double scale = us_per_ns / static_cast<double>(each.busy.size());
     PhaseLayers result = {trace.phases[phase], each.busy.size(), 0.0, 0.0, median_pitch(each.layers), {}};
     for (const auto& [layer, busy] : each.busy) result.kernels_us += static_cast<double>(busy.sum) * scale;
     std::map<std::uint32_t, double> classes;
@@ -141,7 +141,7 @@ TraceLayers trace_layers(const Trace& trace, TraceBlocks blocks) {
                      [](const auto& a, const auto& b) { return a.second > b.second; });
     std::vector<double> spans;
     for (const auto& [layer, extent] : each.layers)
-      spans.push_back(static_cast<double>(extent.end - extent.start) * to_us);
+      spans.push_back(static_cast<double>(extent.end - extent.start) * us_per_ns);
     result.span_us = median(std::move(spans));
     out.push_back(std::move(result));
   }

@@ -21,6 +21,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "hardware/measure/kineto.h"
 
 namespace hourglass::hardware {

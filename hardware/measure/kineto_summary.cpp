@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "hardware/measure/kineto.h"
 
 namespace hourglass::hardware {

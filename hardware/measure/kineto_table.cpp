@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "hardware/measure/kineto.h"
 
 namespace hourglass::hardware {

@@ -13,7 +13,6 @@ namespace hourglass::hardware {
 
 namespace {
 
-constexpr auto at(std::int32_t index) { return static_cast<std::size_t>(index); }
 constexpr double same_share = 1e-12;
 
 }  // namespace

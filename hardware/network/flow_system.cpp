@@ -38,9 +38,7 @@ namespace hourglass::hardware {
 
 namespace {
 
-constexpr double never = std::numeric_limits<double>::infinity();
 constexpr std::int64_t most_steps = 32;  // a link, until everything is filled anew
-constexpr auto at(std::int32_t index) { return static_cast<std::size_t>(index); }
 
 void erase(std::vector<std::int32_t>& ids, std::int32_t id) {
   *std::find(ids.begin(), ids.end(), id) = ids.back();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -32,6 +33,7 @@ class FlowSystem {
 
  private:
   static constexpr std::size_t block = 64;  // links
+  static constexpr double never = std::numeric_limits<double>::infinity();
   using Ids = std::vector<std::int32_t>;
   struct Due {  // in a link's own bytes-per-member clock
     double finish;

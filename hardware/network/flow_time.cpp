@@ -15,8 +15,6 @@ namespace hourglass::hardware {
 namespace {
 
 constexpr double same_time = 1e-11;  // ends that count as one, relative
-constexpr double never = std::numeric_limits<double>::infinity();
-constexpr auto at(std::int32_t index) { return static_cast<std::size_t>(index); }
 
 }  // namespace
 

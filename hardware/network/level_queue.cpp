@@ -17,7 +17,6 @@ namespace {
 constexpr std::size_t buckets = std::size_t{1} << 16;
 constexpr std::size_t word_bits = 64;
 constexpr std::size_t offset = 17 << 10;  // makes 2^-16, of exponent 1007 = 15 x 64 + 47, the lowest
-constexpr auto at(std::int32_t index) { return static_cast<std::size_t>(index); }
 constexpr std::uint64_t bit(std::size_t index) { return std::uint64_t{1} << index % word_bits; }
 std::size_t lowest(std::uint64_t bits) { return static_cast<std::size_t>(std::countr_zero(bits)); }
 bool empty_without_lowest(std::uint64_t& bits) { return (bits &= bits - 1) == 0; }

@@ -6,6 +6,9 @@
 
 namespace hourglass::hardware {
 
+// Links and flows are numbered in 32 bits; this is the place of one in a table.
+constexpr std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
+
 // Which link to look at next: the lowest level first, to within 0.1 % (level_queue.cpp). A link may be in it once.
 class LevelQueue {
  public:

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "hardware/measure/samples.h"
 
 // Measuring kernels, whatever runs them: what to measure (cases and suites), on what (a backend), until when (the

@@ -14,9 +14,9 @@ namespace hourglass::kernels {
 namespace {
 
 // Numbers of one stream. Uniform in [-1, 1) times sqrt(3) has deviation 1; single precision in either case.
-class Data {
+class Numbers {
  public:
-  explicit Data(std::uint64_t seed) : random_(seed) {}
+  explicit Numbers(std::uint64_t seed) : random_(seed) {}
 
   template <class T>
   Tensor<T> tensor(Index rows, Index columns, float deviation = 1.0f) {
@@ -59,7 +59,7 @@ class LinearCase : public CpuOperator<T> {
  public:
   LinearCase(const BenchCase& c, std::uint64_t seed)
       : pass_(c.pass), groups_(c.kernel == "grouped_gemm" ? c.at("groups") : 0) {
-    Data data(seed);
+    Numbers data(seed);
     const Index copies = std::max<Index>(groups_, 1), m = c.at("m"), n = c.at("n"), k = c.at("k");
     if (pass_ != Pass::input_gradient) x_ = data.tensor<T>(copies * m, k);
     if (pass_ != Pass::weight_gradient) w_ = data.tensor<T>(copies * n, k, 0.05f);
@@ -96,7 +96,7 @@ class AttentionCase : public CpuOperator<T> {
   AttentionCase(const BenchCase& c, std::uint64_t seed)
       : forward_(c.pass == Pass::forward), shape_{c.at("q_length"), c.at("heads"), c.at("kv_heads"),
                                                   c.at("qk_dim"),   c.at("v_dim"), c.at("causal") != 0} {
-    Data data(seed);
+    Numbers data(seed);
     const Index tokens = c.at("batch") * shape_.length;
     q_ = data.tensor<T>(tokens, shape_.heads * shape_.qk_dim);
     k_ = data.tensor<T>(tokens, shape_.kv_heads * shape_.qk_dim);
@@ -127,7 +127,7 @@ template <class T>
 class NormCase : public CpuOperator<T> {
  public:
   NormCase(const BenchCase& c, std::uint64_t seed) : pass_(c.pass) {
-    Data data(seed);
+    Numbers data(seed);
     x_ = data.tensor<T>(c.at("rows"), c.at("width"));
     gain_ = data.tensor<T>(1, c.at("width"));
     if (pass_ != Pass::forward) dy_ = data.tensor<T>(c.at("rows"), c.at("width"));
@@ -163,7 +163,7 @@ class RotaryCase : public CpuOperator<T> {
         heads_(c.at("heads")),
         step_(c.at("step")),
         table_(Rotary<T>::table(c.at("rows"), c.at("width"))) {
-    before_ = Data(seed).tensor<T>(c.at("rows"), heads_ * step_);
+    before_ = Numbers(seed).tensor<T>(c.at("rows"), heads_ * step_);
     x_ = before_;
   }
   void run() override {
@@ -184,7 +184,7 @@ template <class T>
 class SwigluCase : public CpuOperator<T> {
  public:
   SwigluCase(const BenchCase& c, std::uint64_t seed) : forward_(c.pass == Pass::forward) {
-    Data data(seed);
+    Numbers data(seed);
     gate_up_ = data.tensor<T>(c.at("rows"), 2 * c.at("width"));
     if (!forward_) dy_ = data.tensor<T>(c.at("rows"), c.at("width"));
     out_.resize(c.at("rows"), c.at("width") * (forward_ ? 1 : 2));
@@ -205,7 +205,7 @@ class PermuteCase : public CpuOperator<T> {
  public:
   PermuteCase(const BenchCase& c, std::uint64_t seed)
       : forward_(c.pass == Pass::forward), back_(c.kernel == "unpermute") {
-    Data data(seed);
+    Numbers data(seed);
     const Index tokens = c.at("tokens"), rows = tokens * c.at("top_k"), width = c.at("width");
     p_ = permutation_of(data.numbers(rows, c.at("experts")), c.at("experts"), c.at("top_k"));
     weights_ = data.tensor<T>(tokens, c.at("top_k"));
@@ -240,7 +240,7 @@ class RouterCase : public CpuOperator<T> {
   RouterCase(const BenchCase& c, std::uint64_t seed)
       : forward_(c.pass == Pass::forward),
         shape_{c.at("experts"), c.at("top_k"), c.at("groups"), c.at("groups_per_token")} {
-    Data data(seed);
+    Numbers data(seed);
     logits_ = data.tensor<T>(c.at("tokens"), shape_.experts);
     bias_ = data.tensor<T>(1, shape_.experts, 0.01f);
     Router<T>::forward(shape_, logits_, bias_, choice_);
@@ -271,7 +271,7 @@ template <class T>
 class LossCase : public CpuOperator<T> {
  public:
   LossCase(const BenchCase& c, std::uint64_t seed) : forward_(c.pass == Pass::forward) {
-    Data data(seed);
+    Numbers data(seed);
     before_ = data.tensor<T>(c.at("rows"), c.at("vocabulary"));
     targets_ = data.numbers(c.at("rows"), c.at("vocabulary"));
     logits_ = before_;
@@ -304,7 +304,7 @@ template <class T>
 class StreamCase : public CpuOperator<T> {
  public:
   StreamCase(const BenchCase& c, std::uint64_t seed) : kernel_(c.kernel), forward_(c.pass == Pass::forward) {
-    Data data(seed);
+    Numbers data(seed);
     if (kernel_ == "embedding") {
       tokens_ = data.numbers(c.at("rows"), c.at("vocabulary"));
       const Tensor<T> table = data.tensor<T>(c.at("vocabulary"), c.at("width"));

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "kernels/bench/bench.h"
 
 namespace hourglass::kernels {
@@ -24,7 +25,7 @@ struct Widths {
 };
 constexpr Widths full = {7168, 1536, 512, 128, 18432, 2048, 256, 32, 129280};
 constexpr Widths quarter = {1792, 384, 128, 8, 4608, 512, 128, 8, 8080};
-constexpr std::int64_t rope = 64, nope = 128, value = 128;
+constexpr std::int64_t rope_dim = 64, nope_dim = 128, value_dim = 128;
 
 class Suite {
  public:
@@ -52,11 +53,16 @@ void add_linears(Suite& suite, const Widths& w, const std::vector<std::int64_t>&
     const char* name;
     std::int64_t n, k;
   };
-  const Layer layers[] = {{"q_a_proj", w.q_rank, w.hidden},          {"q_b_proj", w.heads * (nope + rope), w.q_rank},
-                          {"kv_a_proj", w.kv_rank + rope, w.hidden}, {"kv_b_proj", w.heads * (nope + value), w.kv_rank},
-                          {"o_proj", w.hidden, w.heads * value},     {"mlp_gate_up", 2 * w.dense, w.hidden},
-                          {"mlp_down", w.hidden, w.dense},           {"shared_gate_up", 2 * w.expert, w.hidden},
-                          {"shared_down", w.hidden, w.expert},       {"router_gate", w.experts, w.hidden}};
+  const Layer layers[] = {{"q_a_proj", w.q_rank, w.hidden},
+                          {"q_b_proj", w.heads * (nope_dim + rope_dim), w.q_rank},
+                          {"kv_a_proj", w.kv_rank + rope_dim, w.hidden},
+                          {"kv_b_proj", w.heads * (nope_dim + value_dim), w.kv_rank},
+                          {"o_proj", w.hidden, w.heads * value_dim},
+                          {"mlp_gate_up", 2 * w.dense, w.hidden},
+                          {"mlp_down", w.hidden, w.dense},
+                          {"shared_gate_up", 2 * w.expert, w.hidden},
+                          {"shared_down", w.hidden, w.expert},
+                          {"router_gate", w.experts, w.hidden}};
   for (const Layer& layer : layers) {
     for (const std::int64_t m : rows) suite.add_gemm("gemm", {{"m", m}, {"n", layer.n}, {"k", layer.k}}, layer.name);
   }
@@ -81,7 +87,7 @@ void add_attention(Suite& suite, std::int64_t batch, std::int64_t length, std::i
              {"heads", heads},
              {"kv_heads", kv_heads},
              {"qk_dim", qk_dim},
-             {"v_dim", value},
+             {"v_dim", value_dim},
              {"causal", 1}},
             {Pass::forward, Pass::input_gradient}, kv_heads == heads ? "mla" : "gqa");
 }
@@ -89,7 +95,7 @@ void add_attention(Suite& suite, std::int64_t batch, std::int64_t length, std::i
 void add_memory_bound(Suite& suite, const Widths& w, std::int64_t rows, bool gpu) {
   const std::vector<Pass> both = {Pass::forward, Pass::input_gradient}, only = {Pass::forward};
   suite.add("rms_norm", {{"rows", rows}, {"width", w.hidden}}, all_passes);
-  suite.add("rotary", {{"rows", rows}, {"heads", w.heads}, {"step", nope + rope}, {"width", rope}}, both);
+  suite.add("rotary", {{"rows", rows}, {"heads", w.heads}, {"step", nope_dim + rope_dim}, {"width", rope_dim}}, both);
   suite.add("swiglu", {{"rows", rows}, {"width", w.dense}}, both);
   suite.add("swiglu", {{"rows", rows}, {"width", w.expert}}, both);
   for (const std::int64_t block : {1, 128})
@@ -114,8 +120,8 @@ std::vector<BenchCase> deepseek_v3(bool gpu) {
   add_linears(suite, w, {256 * unit, 512 * unit, 1024 * unit});
   add_experts(suite, w, {128 * unit, 256 * unit, 512 * unit});
   for (const std::int64_t length : {256, 512, 1024, 2048}) {
-    add_attention(suite, length <= 512 ? 2 : 1, length * unit, w.heads, w.heads, nope + rope);
-    add_attention(suite, 1, length * unit, w.heads, w.heads / 4, value);
+    add_attention(suite, length <= 512 ? 2 : 1, length * unit, w.heads, w.heads, nope_dim + rope_dim);
+    add_attention(suite, 1, length * unit, w.heads, w.heads / 4, value_dim);
   }
   for (const std::int64_t rows : {256, 512, 1024, 2048}) add_memory_bound(suite, w, rows * unit, gpu);
   return suite.cases;
@@ -127,7 +133,8 @@ std::vector<BenchCase> quick(bool gpu) {
       gpu ? Widths{2048, 512, 128, 16, 4096, 1024, 64, 8, 16160} : Widths{512, 128, 128, 4, 1024, 256, 128, 4, 1024};
   add_linears(suite, w, {128, 256});
   add_experts(suite, w, {128});
-  for (const std::int64_t length : {128, 256, 384}) add_attention(suite, 1, length, w.heads, w.heads, nope + rope);
+  for (const std::int64_t length : {128, 256, 384})
+    add_attention(suite, 1, length, w.heads, w.heads, nope_dim + rope_dim);
   for (const std::int64_t rows : {128, 256, 512}) add_memory_bound(suite, w, rows, gpu);
   return suite.cases;
 }

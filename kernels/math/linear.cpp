@@ -13,8 +13,6 @@ void require(bool fits, const char* what) {
   if (!fits) throw base::Error(std::string("the shapes of a ") + what + " do not fit together", "kernels");
 }
 
-std::size_t position(Index i) { return static_cast<std::size_t>(i); }
-
 Index experts_of(const std::vector<Index>& offsets, Index rows, Index weight_rows) {
   const Index experts = static_cast<Index>(offsets.size()) - 1;
   require(experts > 0 && offsets.back() == rows && weight_rows % experts == 0, "grouped linear layer");

@@ -10,8 +10,6 @@ namespace hourglass::kernels {
 
 namespace {
 
-std::size_t position(Index i) { return static_cast<std::size_t>(i); }
-
 // The sum of exp(x - largest), asking for what lies `ahead` of it as it goes, so that memory works during exponentials.
 template <class T>
 T sum_of_exponentials(const T* x, Index count, T largest, Index ahead) {

@@ -31,17 +31,17 @@ std::uint32_t encode(float value) {
   return sign | code;
 }
 
-constexpr Index piece = 128;  // the tile of DeepSeek-V3's scales
+constexpr Index scale_tile = 128;  // values under one scale in DeepSeek-V3
 
 // In pieces, because a loop that stores bytes must not look as if it could change what it reads.
 template <int mantissa_bits, int smallest_exponent, std::uint32_t largest_code>
 void encode_row(const float* x, Index count, float scale, std::uint8_t* codes) {
-  std::uint32_t wide[piece];
+  std::uint32_t wide[scale_tile];
   Index first = 0;
-  for (; first + piece <= count; first += piece) {  // a whole piece has no remainder to treat
-    for (Index i = 0; i < piece; ++i)
+  for (; first + scale_tile <= count; first += scale_tile) {  // a whole tile has no remainder to treat
+    for (Index i = 0; i < scale_tile; ++i)
       wide[i] = encode<mantissa_bits, smallest_exponent, largest_code>(x[first + i] / scale);
-    for (Index i = 0; i < piece; ++i) codes[first + i] = static_cast<std::uint8_t>(wide[i]);
+    for (Index i = 0; i < scale_tile; ++i) codes[first + i] = static_cast<std::uint8_t>(wide[i]);
   }
   for (; first < count; ++first) {
     codes[first] = static_cast<std::uint8_t>(encode<mantissa_bits, smallest_exponent, largest_code>(x[first] / scale));
@@ -55,10 +55,10 @@ std::uint32_t largest_magnitude(const float* x, Index count, std::uint32_t so_fa
     return magnitude > 0x7f800000u ? 0u : magnitude;
   };
   Index first = 0;
-  for (; first + piece <= count; first += piece) {
+  for (; first + scale_tile <= count; first += scale_tile) {
     const float* values = x + first;
 #pragma omp simd reduction(max : so_far)
-    for (Index i = 0; i < piece; ++i) so_far = so_far > counted(values[i]) ? so_far : counted(values[i]);
+    for (Index i = 0; i < scale_tile; ++i) so_far = so_far > counted(values[i]) ? so_far : counted(values[i]);
   }
   for (; first < count; ++first) so_far = std::max(so_far, counted(x[first]));
   return so_far;

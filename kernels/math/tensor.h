@@ -15,6 +15,9 @@ namespace hourglass::kernels {
 
 using Index = std::int64_t;
 
+// The place of an index in a std::vector.
+constexpr std::size_t position(Index i) { return static_cast<std::size_t>(i); }
+
 template <class T>
 struct CacheLineAllocator {
   using value_type = T;

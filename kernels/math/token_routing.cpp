@@ -13,8 +13,6 @@ namespace hourglass::kernels {
 
 namespace {
 
-std::size_t position(Index i) { return static_cast<std::size_t>(i); }
-
 template <class T>
 T two_best(const T* scores, Index count) {
   T best = scores[0], second = T(0);

@@ -10,8 +10,6 @@ namespace hourglass::kernels::nccl {
 
 namespace {
 
-std::size_t position(Index i) { return static_cast<std::size_t>(i); }
-
 struct Places {
   const World& world;
   const Choices& choices;

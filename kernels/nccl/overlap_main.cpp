@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/provenance.h"
 #include "kernels/cuda/device.h"
 #include "kernels/nccl/overlap.h"

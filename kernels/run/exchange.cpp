@@ -8,9 +8,7 @@
 
 namespace hourglass::kernels {
 
-namespace {
-std::size_t position(int i) { return static_cast<std::size_t>(i); }
-}  // namespace
+namespace {}  // namespace
 
 template <class T>
 void Exchange<T>::send(int to, const Tag& tag, Tensor<T> message) {

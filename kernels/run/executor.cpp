@@ -22,8 +22,6 @@ namespace {
 using schedules::Action;
 using schedules::Kind;
 
-std::size_t position(int i) { return static_cast<std::size_t>(i); }
-
 struct Work {
   int stage = -1, micro_batch = -1;  // -1: none
 };

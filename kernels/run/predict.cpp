@@ -17,8 +17,6 @@ namespace {
 using schedules::Action;
 using schedules::Kind;
 
-std::size_t position(int i) { return static_cast<std::size_t>(i); }
-
 // By stage, kind, and for pairs the other stage.
 using Group = std::tuple<int, Kind, int>;
 Group group_of(const Action& action) { return {action.stage, action.kind, action.backward_stage}; }

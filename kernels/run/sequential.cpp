@@ -17,20 +17,12 @@
 
 namespace hourglass::kernels {
 
-namespace {
-
-std::size_t position(int i) { return static_cast<std::size_t>(i); }
-
-double mean(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
 // A micro-batch from the first stage to the last and back. `observe(stage, half, seconds)` is told every call.
 template <class T>
-class Pass {
+class SequentialPass {
  public:
   using Weights = typename Stage<T>::Weights;
-  explicit Pass(const PipelineModel<T>& model) : model_(model), saved_(model.stages.size()) {}
+  explicit SequentialPass(const PipelineModel<T>& model) : model_(model), saved_(model.stages.size()) {}
 
   template <class Observe>
   double run(const std::vector<Weights>& weights, const MicroBatch& batch, std::vector<Weights>& gradients,
@@ -71,6 +63,12 @@ class Pass {
   const PipelineModel<T>& model_;
   std::vector<typename Stage<T>::Saved> saved_;
 };
+
+namespace {
+
+double mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
 
 template <class T>
 std::vector<typename Stage<T>::Weights> zeros_of(const PipelineModel<T>& model) {
@@ -129,7 +127,7 @@ SequentialStep<T> run_sequentially(const PipelineModel<T>& model, const std::vec
   SequentialStep<T> step{0.0, {}, zeros_of(model), zeros_of(model)};
   std::thread thread([&] {  // of its own: the caller's keeps its number of OpenMP threads
     use_one_thread();
-    Pass<T> pass(model);
+    SequentialPass<T> pass(model);
     std::vector<typename Stage<T>::Weights> one = zeros_of(model);
     for (const MicroBatch& micro_batch : batch) {
       step.losses.push_back(pass.run(model.weights, micro_batch, step.gradients, [](int, Half, double) {}));
@@ -184,7 +182,7 @@ GradientDifference compare_gradients(SequentialStep<T>& reference, std::vector<t
 template <class T>
 struct CostMeter<T>::Runner {
   int core;
-  Pass<T> pass;
+  SequentialPass<T> pass;
   std::vector<typename Stage<T>::Weights> weights, gradients;
   std::vector<std::array<std::vector<double>, 3>> seconds;  // of each stage: F, B, W
 };
@@ -194,7 +192,7 @@ CostMeter<T>::CostMeter(const PipelineModel<T>& model, const std::vector<MicroBa
                         const std::vector<int>& cores)
     : model_(model), batch_(batch) {
   for (const int core : cores)
-    runners_.emplace_back(new Runner{core, Pass<T>(model), model.weights, zeros_of(model), {}});
+    runners_.emplace_back(new Runner{core, SequentialPass<T>(model), model.weights, zeros_of(model), {}});
   for (auto& runner : runners_) runner->seconds.resize(model.stages.size());
 }
 template <class T>

@@ -22,7 +22,7 @@ namespace {
 
 bool simulated(const sim::TrainingStage& stage) { return stage.tokens > 0.0 || stage.steps > 0.0; }
 
-bool legal(const sim::Inputs& inputs, std::int64_t gpus) {
+bool legal_on(const sim::Inputs& inputs, std::int64_t gpus) {
   try {
     for (const sim::TrainingStage& stage : inputs.plan.stages) {
       if (!simulated(stage)) continue;
@@ -64,14 +64,14 @@ std::vector<std::int64_t> legal_counts(const sim::Inputs& inputs) {
   }
   std::vector<std::int64_t> counts;
   for (std::int64_t gpus = replica; gpus <= std::min(inputs.cluster.gpus, batch); gpus += replica) {
-    if (legal(inputs, gpus)) counts.push_back(gpus);
+    if (legal_on(inputs, gpus)) counts.push_back(gpus);
   }
   // The more GPUs, the fewer micro-batches: what the schedule refuses is at the end.
   while (!counts.empty() && !schedulable(inputs, counts.back())) counts.pop_back();
   return counts;
 }
 
-GpuCount evaluate(const sim::Inputs& base, std::int64_t gpus, double max_days) {
+GpuCount budget_of(const sim::Inputs& base, std::int64_t gpus, double max_days) {
   sim::Inputs inputs = base;
   inputs.plan.gpus = gpus;
   const Budget budget = net_budget(inputs, nullptr);
@@ -107,7 +107,8 @@ GpuSolution solve_gpus(const sim::Inputs& inputs, double max_days) {
   std::map<std::size_t, GpuCount> tried;
   const auto at = [&](std::size_t i) -> const GpuCount& {
     const auto found = tried.find(i);
-    return found != tried.end() ? found->second : tried.emplace(i, evaluate(inputs, counts[i], max_days)).first->second;
+    return found != tried.end() ? found->second
+                                : tried.emplace(i, budget_of(inputs, counts[i], max_days)).first->second;
   };
   const GpuCount& most = at(counts.size() - 1);
   if (!most.in_time || !most.fits) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "sim/training/simulate.h"
 
 namespace hourglass::planner {

@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "planner/convert/megatron_flags.h"
 
 namespace hourglass::planner {

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/json.h"
 #include "planner/search/space.h"
 
 namespace hourglass::planner {

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/fields.h"
 #include "sim/training/plan.h"
 
 // Plans written for other programs, and for ours.

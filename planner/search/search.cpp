@@ -27,6 +27,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "planner/search/axes.h"
 #include "planner/search/search_engine.h"
 #include "sim/training/simulate.h"

@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "schedules/catalogue.h"
 
 namespace hourglass::planner {

@@ -3,6 +3,7 @@
 // either. A run that reports "over 90 %" gives a lower bound, so a small positive error is what agreement looks like.
 #include "planner/validation/published_goodput.h"
 
+#include "base/json.h"
 #include "base/units.h"
 #include "planner/budget/goodput.h"
 

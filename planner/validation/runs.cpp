@@ -12,6 +12,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/units.h"
 #include "planner/validation/validate.h"
 #include "sim/training/simulate.h"

@@ -11,6 +11,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "planner/budget/budget.h"
 #include "planner/validation/published_goodput.h"
 #include "schedules/catalogue.h"

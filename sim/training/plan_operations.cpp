@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/units.h"
 
 namespace hourglass::sim {
@@ -23,9 +24,9 @@ constexpr double minute = 60.0;
 constexpr double longest_wait = 1e6;  // of anything, in its own unit
 
 // Reads one block and notes which keys the plan states.
-class Block {
+class BlockFields {
  public:
-  Block(Fields& fields, const std::string& name, std::vector<std::string>& given)
+  BlockFields(Fields& fields, const std::string& name, std::vector<std::string>& given)
       : fields_(fields.object(name)), prefix_(name + "."), given_(given) {}
 
   void number(const std::string& key, double& value, double low, double high, double unit = 1.0) {
@@ -46,7 +47,7 @@ class Block {
   std::vector<std::string>& given_;
 };
 
-void read_reliability(Block block, Reliability& r) {
+void read_reliability(BlockFields block, Reliability& r) {
   block.number("failures_per_gpu_day", r.failures_per_gpu_day, 0.0, 1.0);
   block.number("planned_per_day", r.planned_per_day, 0.0, 1000.0);
   block.number("detection_min", r.detection_s, 0.0, longest_wait, minute);
@@ -61,13 +62,13 @@ void read_reliability(Block block, Reliability& r) {
   block.fields().finish();
 }
 
-void read_energy(Block block, Energy& energy) {
+void read_energy(BlockFields block, Energy& energy) {
   block.number("W_per_gpu", energy.power_per_gpu, 1.0, 1e5);
   block.number("pue", energy.pue, 1.0, 10.0);
   block.fields().finish();
 }
 
-void read_uncertainty(Block block, Uncertainty& u) {
+void read_uncertainty(BlockFields block, Uncertainty& u) {
   if (block.has("expert_imbalance")) {
     Fields quantiles = block.fields().object("expert_imbalance");
     u.imbalance_p10 = quantiles.number("p10", 1.0, 100.0);

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/fields.h"
 
 // What a plan says beside one step: failures and checkpoints, energy, prices, the range's inputs, further runs. Every
 // key has a default, so that each plan can be asked for hours with failures; `assumptions` says which figures were

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/fields.h"
 
 // What makes GPUs of one pipeline rank differ: a slow GPU, a slow or flapping NIC, experts that get unequal shares of
 // the tokens. A plan with a variation is simulated GPU by GPU, since folding would be wrong.

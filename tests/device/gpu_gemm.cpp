@@ -1,6 +1,7 @@
 // What only a GPU can show: cuBLASLt's GEMMs against the CPU kernels, conversions in hardware, and every case of the
 // quick suite through the checks of the benchmark.
 #include "base/error.h"
+#include "base/json.h"
 #include "kernels/bench/bench_backends.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/gemm.h"

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/random.h"
 #include "hardware/compute_cost.h"
 

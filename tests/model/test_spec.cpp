@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/random.h"
 #include "model/counts.h"
 #include "model/spec.h"

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/json.h"
 #include "reports/chrome_trace.h"
 #include "sim/training/simulate.h"
 

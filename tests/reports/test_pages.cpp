@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "base/json.h"
 #include "hardware/measure/kineto.h"
 #include "reports/assets.h"
 #include "reports/chrome_trace.h"

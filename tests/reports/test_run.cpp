@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include "base/json.h"
 #include "reports/json.h"
 #include "reports/run.h"
 

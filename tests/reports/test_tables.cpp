@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "reports/diff.h"
 #include "reports/tabular.h"
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/random.h"
 #include "hardware/measure/fit.h"
 #include "model/ops/routing.h"

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/random.h"
 #include "hardware/measure/import.h"
 

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/random.h"
 #include "hardware/measure/kineto.h"
 

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/random.h"
 #include "hardware/measure/import.h"
 #include "model/ops/routing.h"

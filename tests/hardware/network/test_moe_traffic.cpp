@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "hardware/network/collectives.h"
 #include "hardware/network/moe_traffic.h"
 #include "hardware/network_cost.h"

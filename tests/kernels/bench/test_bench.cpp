@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "kernels/bench/bench.h"
 #include "kernels/bench/bench_layer.h"
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "model/spec.h"
 #include "planner/convert/megatron.h"
 

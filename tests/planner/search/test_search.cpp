@@ -7,6 +7,7 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "planner/convert/plan_file.h"
 #include "planner/search/axes.h"
 #include "planner/search/search.h"
