@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "cli/command.h"
-#include "hardware/measure/fit.h"
+#include "hardware/measure/predict.h"
 #include "reports/bench.h"
 
 namespace hourglass::cli {

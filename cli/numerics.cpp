@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "cli/command.h"
-#include "hardware/measure/fit.h"
+#include "hardware/measure/predict.h"
 #include "kernels/bench/bench.h"
 #include "reports/numerics.h"
 

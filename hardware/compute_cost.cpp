@@ -37,12 +37,6 @@ constexpr std::array<std::int64_t, 13> tile_widths = {16, 32, 48, 64, 80, 96, 11
 constexpr std::int64_t largest_tile = 128 * 256;  // accumulators of two consumer warp groups fill the registers
 constexpr std::int64_t k_step = 128;
 
-const GemmClass& class_of(const Profile& profile, const GemmShape& shape) {
-  if (shape.math == MathType::fp8_tensor) return profile.gemm_fp8_tensor;
-  if (shape.math == MathType::fp8) return shape.groups > 1 ? profile.grouped_gemm_fp8 : profile.gemm_fp8;
-  return shape.groups > 1 ? profile.grouped_gemm_bf16 : profile.gemm_bf16;
-}
-
 // The tensor-core time of the best tile, in seconds.
 double best_tiling_seconds(const GemmShape& shape, const GemmClass& kernel, double flops_per_sm, std::int64_t sms) {
   double best = std::numeric_limits<double>::infinity();
@@ -65,10 +59,25 @@ double best_tiling_seconds(const GemmShape& shape, const GemmClass& kernel, doub
 
 }  // namespace
 
+GemmKernel gemm_kernel(const Profile& profile, const GemmShape& shape) {
+  const bool grouped = shape.groups > 1;
+  switch (shape.math) {
+    case MathType::bf16:
+      return grouped ? GemmKernel{"grouped_gemm_bf16", profile.grouped_gemm_bf16}
+                     : GemmKernel{"gemm_bf16", profile.gemm_bf16};
+    case MathType::fp8:
+      return grouped ? GemmKernel{"grouped_gemm_fp8", profile.grouped_gemm_fp8}
+                     : GemmKernel{"gemm_fp8", profile.gemm_fp8};
+    case MathType::fp8_tensor:
+      break;
+  }
+  return {"gemm_fp8_tensor", profile.gemm_fp8_tensor};
+}
+
 double gemm_seconds(const Cluster& cluster, const Profile& profile, const GemmShape& shape, Conditions conditions) {
   if (shape.m <= 0 || shape.n <= 0 || shape.k <= 0 || shape.groups <= 0) return 0.0;
   const bool fp8 = shape.math != MathType::bf16;
-  const GemmClass& kernel = class_of(profile, shape);
+  const GemmClass& kernel = gemm_kernel(profile, shape).cost;
   const double peak = fp8 ? cluster.fp8_flops : cluster.bf16_flops;
   if (peak <= 0.0 || kernel.main_loop_efficiency <= 0.0) {
     throw base::Error("no FP8 GEMM on this GPU", cluster.name, "set plan.precision to bf16, or choose an H100 or H800");

@@ -11,9 +11,12 @@ namespace hourglass::hardware {
 // fp8: block-scaled, partial sums promoted every 128 elements of k; fp8_tensor: one scale for the whole tensor.
 enum class MathType : std::uint8_t { bf16, fp8, fp8_tensor };
 
-// Under which a kernel runs: alone on the GPU, or beside communication kernels that hold `communication_sms`.
+// Under which a kernel runs: alone on the GPU, or beside communication kernels that hold `communication_sms`; and what
+// the expert-parallel groups of a plan make of balanced routing on a network of their own, which 1 stands for.
 struct Conditions {
   std::int64_t communication_sms = 0;
+  double dispatch_factor = 1.0, combine_factor = 1.0;  // on the time of the all-to-alls: shared links, skewed routing
+  double imbalance = 1.0;                              // rows of the fullest GPU's experts over the mean
   bool overlapped() const { return communication_sms > 0; }
 };
 
@@ -24,6 +27,12 @@ struct GemmShape {
   double output_bytes = 2.0;
   bool weight_gradient = false;
 };
+// The class of the profile that prices such a GEMM, and its name.
+struct GemmKernel {
+  const char* name;
+  const GemmClass& cost;
+};
+GemmKernel gemm_kernel(const Profile& profile, const GemmShape& shape);
 // Throws base::Error if the GPU or the profile has no such math type.
 double gemm_seconds(const Cluster& cluster, const Profile& profile, const GemmShape& shape, Conditions conditions);
 

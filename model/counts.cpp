@@ -39,8 +39,6 @@ namespace hourglass::model {
 
 namespace {
 
-double product_of(std::int64_t a, std::int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
-
 // Elements a token is multiplied by (6 FLOPs each in training), and the rest: norms and biases.
 struct Weights {
   double matrices = 0.0;
@@ -55,9 +53,9 @@ Weights latent_attention(const AttentionSpec& a, std::int64_t hidden) {
   const bool compressed = a.q_lora_rank > 0;
   const std::int64_t latent = a.kv_lora_rank + a.qk_rope_head_dim;
   Weights w;
-  w.matrices = compressed ? product_of(a.q_lora_rank, hidden + queries) : product_of(hidden, queries);
-  w.matrices += product_of(hidden, latent) + product_of(a.kv_lora_rank, a.heads * (a.qk_nope_head_dim + a.v_head_dim));
-  w.matrices += product_of(a.heads * a.v_head_dim, hidden);
+  w.matrices = compressed ? product(a.q_lora_rank, hidden + queries) : product(hidden, queries);
+  w.matrices += product(hidden, latent) + product(a.kv_lora_rank, a.heads * (a.qk_nope_head_dim + a.v_head_dim));
+  w.matrices += product(a.heads * a.v_head_dim, hidden);
   w.vectors = static_cast<double>(a.q_lora_rank + a.kv_lora_rank);
   // transformers puts the bias on the compressing projections, and on no direct query projection.
   if (a.qkv_bias) w.vectors += static_cast<double>(a.q_lora_rank + latent);
@@ -67,7 +65,7 @@ Weights latent_attention(const AttentionSpec& a, std::int64_t hidden) {
 Weights grouped_attention(const AttentionSpec& a, std::int64_t hidden) {
   const std::int64_t qkv = (a.heads + a.kv_heads) * a.qk_head_dim + a.kv_heads * a.v_head_dim;
   Weights w;
-  w.matrices = product_of(hidden, qkv + a.heads * a.v_head_dim);
+  w.matrices = product(hidden, qkv + a.heads * a.v_head_dim);
   if (a.qkv_bias) w.vectors += static_cast<double>(qkv);
   if (a.qk_norm) w.vectors += 2.0 * static_cast<double>(a.qk_head_dim);
   return w;
@@ -86,15 +84,15 @@ Weights mlp_weights(const ModelSpec& model, LayerKind kind) {
   const MoeSpec& moe = model.moe;
   const bool dense = kind == LayerKind::dense;
   const std::int64_t width = dense ? model.dense_intermediate : moe.shared_intermediate;
-  Weights w{3.0 * product_of(model.hidden, width), static_cast<double>(model.hidden)};
+  Weights w{3.0 * product(model.hidden, width), static_cast<double>(model.hidden)};
   if (dense && model.mlp_bias) w.vectors += static_cast<double>(2 * width + model.hidden);
   if (dense) return w;
-  w.matrices += product_of(model.hidden, moe.routed_experts + (moe.shared_gate ? 1 : 0));
+  w.matrices += product(model.hidden, moe.routed_experts + (moe.shared_gate ? 1 : 0));
   if (moe.correction_bias) w.vectors += static_cast<double>(moe.routed_experts);
   return w;
 }
 
-double expert_weights(const ModelSpec& model) { return 3.0 * product_of(model.hidden, model.moe.expert_intermediate); }
+double expert_weights(const ModelSpec& model) { return 3.0 * product(model.hidden, model.moe.expert_intermediate); }
 
 Weights dense_weights(const ModelSpec& model, LayerKind kind) {
   return attention_weights(model) + mlp_weights(model, kind);
@@ -107,11 +105,10 @@ double layer_matrices(const ModelSpec& model, LayerKind kind) {
   return dense_weights(model, kind).matrices + routed;
 }
 
-// One layer's forward attention FLOPs a token.
+// One layer's forward attention FLOPs a token: as if each token attended to all of the sequence, or, `causal`, to half.
 double attention_flops(const ModelSpec& model, std::int64_t sequence_length, bool causal) {
   const AttentionSpec& a = model.attention;
-  const double full = 2.0 * product_of(a.heads, a.qk_head_dim + a.v_head_dim) * static_cast<double>(sequence_length);
-  return causal ? full / 2.0 : full;
+  return flops(AttentionCore{1, 1, sequence_length, a.heads, a.kv_heads, a.qk_head_dim, a.v_head_dim, causal});
 }
 
 double layer_flops(const ModelSpec& model, LayerKind kind, std::int64_t sequence_length, bool causal) {
@@ -126,15 +123,15 @@ ParameterCount layer_parameters(const ModelSpec& model, LayerKind kind) {
   return {dense_weights(model, kind).total(), experts};
 }
 
-double embedding_parameters(const ModelSpec& model) { return product_of(model.vocabulary, model.hidden); }
+double embedding_parameters(const ModelSpec& model) { return product(model.vocabulary, model.hidden); }
 
 double head_parameters(const ModelSpec& model) {
-  return product_of(model.tied_embeddings ? 1 : model.vocabulary + 1, model.hidden);
+  return product(model.tied_embeddings ? 1 : model.vocabulary + 1, model.hidden);
 }
 
 ParameterCount mtp_parameters(const ModelSpec& model) {
   ParameterCount count = layer_parameters(model, model.layers.back());
-  count.dense += product_of(2 * model.hidden + 3, model.hidden);
+  count.dense += product(2 * model.hidden + 3, model.hidden);
   return count;
 }
 
@@ -157,22 +154,22 @@ double kv_cache_bytes_per_token(const ModelSpec& model, Dtype dtype) {
   // MLA keeps the latent and one rotated key for all heads.
   const std::int64_t width =
       a.kind == AttentionKind::mla ? a.kv_lora_rank + a.qk_rope_head_dim : a.kv_heads * (a.qk_head_dim + a.v_head_dim);
-  return product_of(model.layer_count(), width) * bytes_of(dtype);
+  return product(model.layer_count(), width) * bytes_of(dtype);
 }
 
 double training_flops_per_token(const ModelSpec& model, std::int64_t sequence_length, bool causal, bool with_mtp) {
-  const double head = 6.0 * product_of(model.vocabulary, model.hidden);
+  const double head = 6.0 * product(model.vocabulary, model.hidden);
   double flops = head;
   for (const LayerKind kind : model.layers) flops += layer_flops(model, kind, sequence_length, causal);
   if (!with_mtp) return flops;
-  const double projection = 6.0 * product_of(2 * model.hidden, model.hidden);
+  const double projection = 6.0 * product(2 * model.hidden, model.hidden);
   const double module = projection + layer_flops(model, model.layers.back(), sequence_length, causal) + head;
   return flops + static_cast<double>(model.mtp_modules) * module;
 }
 
 ParameterCount local_parameters(const ParameterCount& whole, const Parallelism& parallel) {
   return {whole.dense / static_cast<double>(parallel.tensor),
-          whole.expert / product_of(parallel.expert, parallel.expert_tensor)};
+          whole.expert / product(parallel.expert, parallel.expert_tensor)};
 }
 
 }  // namespace hourglass::model

@@ -10,21 +10,6 @@
 // A layer as operator lists: forward, input gradient and weight gradient, on one GPU of the given parallel layout.
 namespace hourglass::model {
 
-struct Parallelism {
-  std::int64_t tensor = 1;  // with sequence parallelism whenever > 1
-  std::int64_t context = 1;
-  std::int64_t expert = 1;
-  std::int64_t expert_tensor = 1;
-  std::int64_t pipeline = 1;
-  std::int64_t data = 1;  // replicas of the dense part: GPUs / (tensor * context * pipeline)
-};
-
-enum class Precision : std::uint8_t {
-  bf16,
-  fp8_block,  // E4M3, 1x128 and 128x128 scales (DeepSeek-V3 section 3.3)
-  fp8_tensor  // one scale a tensor (Transformer Engine's delayed and current scaling; Megatron: tensorwise)
-};
-
 // What is recomputed in the backward pass instead of kept (Megatron-Core's names).
 struct Recompute {
   bool norm = false, mla_up_proj = false, swiglu = false, moe_act = false, core_attn = false, full = false;

@@ -14,7 +14,7 @@ namespace {
 std::string fixed(double value) { return fmt::format("{:.3f}", value); }
 
 std::string words(sim::WorkClass cls) {
-  std::string name = sim::class_name(cls);
+  std::string name = model::name_of(cls);
   std::replace(name.begin(), name.end(), '_', ' ');
   return name;
 }
@@ -57,7 +57,7 @@ std::string causes_text(const sim::Result& result) {
 base::Json critical_path_json(const sim::CriticalPath& path) {
   base::Json classes = base::Json::object();
   for (std::size_t c = 0; c < sim::work_classes; ++c)
-    classes[std::string(sim::class_name(static_cast<sim::WorkClass>(c))) + "_s"] = path.seconds[c];
+    classes[std::string(model::name_of(static_cast<sim::WorkClass>(c))) + "_s"] = path.seconds[c];
   return {{"tasks", path.tasks}, {"classes", std::move(classes)}, {"rank_s", path.rank_seconds}};
 }
 

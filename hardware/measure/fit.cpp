@@ -24,8 +24,7 @@
 #include <map>
 
 #include "base/error.h"
-#include "hardware/compute_cost.h"
-#include "hardware/network_cost.h"
+#include "hardware/measure/predict.h"
 
 namespace hourglass::hardware {
 
@@ -123,11 +122,6 @@ std::vector<Parameter> parameters_of(Profile& p, const std::string& name) {
 }
 
 bool is_fp8(const Sample& s) { return s.dtype == "e4m3" || s.dtype == "e5m2"; }
-
-MathType math_of(const Sample& s) {
-  if (!is_fp8(s)) return MathType::bf16;
-  return s.recipe == "tensor" ? MathType::fp8_tensor : MathType::fp8;
-}
 
 // The class a sample belongs to; "" with a reason if it can set none.
 std::string class_of(const Sample& s, std::int64_t smallest_rows, std::string& reason) {
@@ -348,79 +342,7 @@ void follow_transferred(Profile& profile, const std::string& fitted) {
   if (fitted == "gemm_bf16") follow(profile.gemm_bf16, profile.grouped_gemm_bf16);
 }
 
-double call_seconds(const Profile& profile, const Sample& s) {
-  if (s.timing != "call") return 0.0;
-  switch (math_of(s)) {
-    case MathType::bf16:
-      return s.op == "grouped_gemm" ? profile.grouped_gemm_bf16.call_s : profile.gemm_bf16.call_s;
-    case MathType::fp8:
-      return s.op == "grouped_gemm" ? profile.grouped_gemm_fp8.call_s : profile.gemm_fp8.call_s;
-    case MathType::fp8_tensor:
-      return profile.gemm_fp8_tensor.call_s;
-  }
-  return 0.0;
-}
-
-double moe_sample_seconds(const Cluster& cluster, const Profile& profile, const Sample& s, GroupShape group) {
-  const auto count = [&](const char* key) { return static_cast<std::int64_t>(s.at(key)); };
-  const double kernel = s.at("low_latency");
-  if (kernel > 0.0) {
-    if (profile.moe_low_latency.provenance.source.empty()) {
-      throw base::Error("the profile has no low-latency dispatch and combine", profile.name, "add moe_low_latency");
-    }
-    return low_latency_moe_seconds(cluster, profile, s.at("tokens") * s.at("top_k"), s.at("token_bytes"), group,
-                                   kernel > 1.0);
-  }
-  const model::Routing routing = {count("experts"), count("top_k"), count("groups"), count("groups_per_token")};
-  const MoeTraffic traffic = moe_traffic(routing, s.at("tokens"), s.at("token_bytes"), group);
-  const MoeDirection direction = s.op == "dispatch" ? MoeDirection::dispatch : MoeDirection::combine;
-  return moe_seconds(cluster, profile, traffic, direction, s.sms, {});
-}
-
 }  // namespace
-
-double predict_seconds(const Cluster& cluster, const Profile& profile, const Sample& s) {
-  const auto count = [&](const char* key) { return static_cast<std::int64_t>(s.at(key)); };
-  const Conditions conditions{s.beside.empty() || s.sms == 0 ? 0 : cluster.sms - s.sms};
-  if (s.op == "gemm" || s.op == "grouped_gemm") {
-    GemmShape shape{s.op == "gemm" ? 1 : count("groups"), count("m"), count("n"), count("k"), math_of(s), 2.0, false};
-    shape.weight_gradient = s.name.find("wgrad") != std::string::npos;
-    return gemm_seconds(cluster, profile, shape, conditions) + call_seconds(profile, s);
-  }
-  if (s.op == "quantized_linear") {
-    const GemmShape shape{1, count("m"), count("n"), count("k"), math_of(s), 2.0, false};
-    const double cast_bytes = s.at("m") * s.at("k") * (2.0 + 1.0 + (s.recipe == "tensor" ? 0.0 : 4.0 / 128.0));
-    return gemm_seconds(cluster, profile, shape, conditions) + call_seconds(profile, s) +
-           memory_seconds(cluster, profile, profile.cast, cast_bytes, conditions);
-  }
-  if (s.op == "attention") {
-    const bool backward = s.at("backward") > 0.0;
-    const double width = backward ? 3.0 * s.at("qk_dim") + 2.0 * s.at("v_dim") : s.at("qk_dim") + s.at("v_dim");
-    const double flops = 2.0 * s.at("batch") * s.at("q_length") * s.at("kv_length") * s.at("heads") * width *
-                         (s.at("causal") > 0.0 ? 0.5 : 1.0);
-    return attention_seconds(cluster, profile, flops, count("kv_length"), backward, conditions);
-  }
-  const GroupShape group =
-      s.shape.contains("ranks") ? GroupShape{count("ranks"), count("ranks_per_node")} : GroupShape{};
-  if (s.op == "all_reduce") return collective_seconds(cluster, profile, Collective::all_reduce, s.at("bytes"), group);
-  if (s.op == "all_gather") return collective_seconds(cluster, profile, Collective::all_gather, s.at("bytes"), group);
-  if (s.op == "reduce_scatter")
-    return collective_seconds(cluster, profile, Collective::reduce_scatter, s.at("bytes"), group);
-  if (s.op == "all_to_all") return collective_seconds(cluster, profile, Collective::all_to_all, s.at("bytes"), group);
-  if (s.op == "dispatch" || s.op == "combine") return moe_sample_seconds(cluster, profile, s, group);
-  if (s.op == "send_recv") return send_seconds(cluster, profile, s.at("bytes"), s.at("same_node") > 0.0);
-  if (s.op == "router") {
-    return router_seconds(cluster, profile, s.at("tokens") * s.at("hidden") * (2.0 + 4.0),
-                          s.at("tokens") * s.at("experts"), false, conditions);
-  }
-  const std::pair<const char*, const MemoryClass*> classes[] = {
-      {"norm", &profile.norm}, {"rotary", &profile.rotary},   {"activation", &profile.activation},
-      {"cast", &profile.cast}, {"permute", &profile.permute}, {"elementwise", &profile.elementwise}};
-  for (const auto& [name, kernel] : classes) {
-    if (s.op == name) return memory_seconds(cluster, profile, *kernel, s.at("bytes"), conditions);
-  }
-  throw base::Error(s.op + " cannot be predicted from the profile alone", "samples");
-}
 
 ErrorSummary summarise_errors(std::vector<double> errors) {
   ErrorSummary summary;

@@ -12,10 +12,6 @@
 // From samples to a profile: which parameters the data determine, their values, and how far the predictions stay off.
 namespace hourglass::hardware {
 
-// Seconds that the profile predicts for a sample. Throws base::Error for an op that needs more than this room knows
-// (dispatch, combine).
-double predict_seconds(const Cluster& cluster, const Profile& profile, const Sample& sample);
-
 // Relative errors, |predicted / measured - 1|.
 struct ErrorSummary {
   std::size_t rows = 0;

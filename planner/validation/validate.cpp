@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "hardware/measure/predict.h"
 #include "planner/budget/budget.h"
 #include "planner/validation/published_goodput.h"
 #include "schedules/catalogue.h"

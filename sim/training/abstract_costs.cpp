@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
+#include "hardware/price.h"
 #include "schedules/catalogue.h"
 #include "sim/training/blocks.h"
-#include "sim/training/price.h"
 #include "sim/training/stages.h"
 
 namespace hourglass::sim {
@@ -35,9 +35,10 @@ schedules::Costs abstract_costs(const Inputs& inputs) {
   costs.backward_input = mean_ms(schedules::Kind::backward_input);
   costs.backward_weight = mean_ms(schedules::Kind::backward_weight);
   costs.overlapped = mean_ms(schedules::Kind::overlapped);
-  if (stages > 1)
-    costs.p2p =
-        price(inputs, model::SendRecv{model::boundary_bytes(layer_context(inputs)), model::Group::pipeline}, {}) * 1e3;
+  if (stages > 1) {
+    const model::SendRecv message{model::boundary_bytes(layer_context(inputs)), model::Group::pipeline};
+    costs.p2p = hardware::cost_of(inputs.platform(), message).seconds * 1e3;
+  }
   return costs;
 }
 

@@ -15,7 +15,6 @@
 
 #include "base/error.h"
 #include "hardware/network/moe_traffic.h"
-#include "sim/training/price.h"
 
 namespace hourglass::sim {
 
@@ -65,6 +64,11 @@ std::vector<HotLink> hottest_links(const hardware::Topology& topology, const har
 }
 
 }  // namespace
+
+hardware::Conditions conditions_of(const ExpertNetwork* network, std::int64_t communication_sms) {
+  if (network == nullptr) return {communication_sms};
+  return {communication_sms, network->dispatch_factor, network->combine_factor, network->imbalance};
+}
 
 ExpertNetwork expert_network(const Inputs& in) {
   const PlanNetwork& network = *in.plan.network;

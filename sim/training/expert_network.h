@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "hardware/compute_cost.h"
 #include "hardware/network/link_cells.h"
 #include "sim/training/plan.h"
 
@@ -25,7 +26,10 @@ struct ExpertNetwork {
   std::vector<hardware::LinkCell> cells;                         // all links during a dispatch
 };
 
-// Groups are laid out as group_shape says. Throws base::Error if the topology cannot be built or no way is left.
+// Groups are laid out as model::Layout says. Throws base::Error if the topology cannot be built or no way is left.
 ExpertNetwork expert_network(const Inputs& inputs);
+
+// Of kernels beside communication that holds so many SMs; `network` null: balanced groups on wires of their own.
+hardware::Conditions conditions_of(const ExpertNetwork* network, std::int64_t communication_sms);
 
 }  // namespace hourglass::sim

@@ -16,8 +16,8 @@
 #include <map>
 #include <unordered_map>
 
+#include "hardware/price.h"
 #include "schedules/dependencies.h"
-#include "sim/training/price.h"
 #include "sim/training/tail.h"
 
 namespace hourglass::sim {
@@ -42,6 +42,7 @@ class Lowering {
  public:
   Lowering(const Inputs& inputs, const schedules::Schedule& schedule, const StageLayout& layout, BlockLibrary& blocks)
       : inputs_(inputs),
+        platform_(inputs.platform()),
         schedule_(schedule),
         layout_(layout),
         blocks_(blocks),
@@ -78,36 +79,15 @@ class Lowering {
   }
   std::uint16_t group(model::Group kind, std::int64_t ranks) {
     if (ranks <= 1) return 0;
-    const model::Parallelism& p = inputs_.plan.parallel;
-    std::int64_t stride = 1;
-    if (kind == model::Group::context || kind == model::Group::data) stride = p.tensor;
-    if (kind == model::Group::expert) stride = p.expert_tensor;
-    if (kind == model::Group::expert_data) stride = p.expert_tensor * p.expert;
+    const model::Layout& layout = platform_.layout;
+    const std::int64_t stride = kind == model::Group::pipeline ? 1 : layout.stride(kind);
     // A group over both copies of a stage is on two pipeline ranks: here, its part on this one.
-    const std::int64_t here = std::min(ranks, inputs_.plan.gpus / p.pipeline / stride);
+    const std::int64_t here = std::min(ranks, layout.gpus / layout.parallel.pipeline / stride);
     if (here <= 1) return 0;
     const auto same = [&](const ParallelGroup& g) { return g.ranks == here && g.stride == stride; };
     auto found = std::find_if(lowered_.groups.begin(), lowered_.groups.end(), same);
     if (found == lowered_.groups.end()) found = lowered_.groups.insert(found, {here, stride});
     return static_cast<std::uint16_t>(found - lowered_.groups.begin());
-  }
-  std::int64_t group_ranks(model::Group kind) const {
-    const model::Parallelism& p = inputs_.plan.parallel;
-    switch (kind) {
-      case model::Group::tensor:
-        return p.tensor;
-      case model::Group::expert_tensor:
-        return p.expert_tensor;
-      case model::Group::context:
-        return p.context;
-      case model::Group::expert:
-        return p.expert;
-      case model::Group::data:
-      case model::Group::expert_data:
-      case model::Group::pipeline:
-        break;
-    }
-    return 1;
   }
   float nic_share(double bytes, base::Time work) const {
     if (bytes <= 0.0 || work <= 0) return 0.0F;
@@ -129,7 +109,7 @@ class Lowering {
       use.felt = felt && segment.communication;
       use.nic = nic_share(segment.nic_bytes, segment.work);
       use.slowdown = static_cast<float>(segment.slowdown);
-      if (segment.communication) use.group = group(segment.group, group_ranks(segment.group));
+      if (segment.communication) use.group = group(segment.group, platform_.layout.ranks(segment.group));
       if (segment.unit == UnitKind::moe_layer && segment.work > 0) {
         const auto of = [&](WorkClass cls) { return segment.by_class[static_cast<std::size_t>(cls)]; };
         use.expert_share = static_cast<float>(base::seconds(of(WorkClass::grouped_gemm) + of(WorkClass::all_to_all)) /
@@ -190,7 +170,7 @@ class Lowering {
     const schedules::Dependencies dependencies = schedules::derive_dependencies(schedule_);
     const base::Time transfer = message_time(inputs_);
     TaskUse use;
-    use.nic = nic_share(nic_bytes(inputs_, boundary_message(inputs_)), transfer);
+    use.nic = nic_share(hardware::cost_of(platform_, boundary_message(inputs_)).nic_bytes, transfer);
     const std::uint32_t sending = mixture(all_of(WorkClass::point_to_point, transfer));
     std::vector<int> rank_of;
     std::vector<ActionTasks> flat;
@@ -255,7 +235,7 @@ class Lowering {
     double through_nic = 0.0;
     TaskUse use;
     for (const GradientGroup& g : gradient_groups(inputs_.plan.parallel, parameters, schedule_.directions)) {
-      through_nic += nic_bytes(inputs_, Collective{g.parameters * bytes, g.group, g.ranks});
+      through_nic += hardware::cost_of(platform_, Collective{g.parameters * bytes, g.group, g.ranks}).nic_bytes;
       if (g.parameters > 0.0 && use.group == 0) use.group = group(g.group, g.ranks);
     }
     use.nic = nic_share(through_nic, work);
@@ -354,6 +334,7 @@ class Lowering {
   };
 
   const Inputs& inputs_;
+  const hardware::Platform platform_;
   const schedules::Schedule& schedule_;
   const StageLayout& layout_;
   BlockLibrary& blocks_;
@@ -369,7 +350,7 @@ class Lowering {
 }  // namespace
 
 base::Time message_time(const Inputs& inputs) {
-  return base::time_from_seconds(price(inputs, boundary_message(inputs), {}));
+  return base::time_from_seconds(hardware::cost_of(inputs.platform(), boundary_message(inputs)).seconds);
 }
 
 model::ParameterCount rank_parameters(const Inputs& inputs, const schedules::Schedule& schedule,

@@ -4,85 +4,11 @@
 
 #include <algorithm>
 
-#include "sim/training/price.h"
+#include "hardware/price.h"
 
 namespace hourglass::sim {
 
 namespace {
-
-// The class of the profile that prices an operator: the same choice as in price.cpp and compute_cost.cpp.
-struct ClassName {
-  const Inputs& in;
-
-  std::string gemm(const char* plain, model::Dtype dtype) const {
-    const std::string name = plain;
-    if (dtype != model::Dtype::e4m3 && dtype != model::Dtype::e5m2) return name + "_bf16";
-    if (in.plan.precision == model::Precision::fp8_tensor) return "gemm_fp8_tensor";
-    return name + "_fp8";
-  }
-  bool leaves_node(model::Group group, std::int64_t ranks) const {
-    return group_shape(in, group, ranks).per_node < ranks;
-  }
-  std::string moe(std::int64_t ranks) const {
-    return leaves_node(model::Group::expert, ranks) ? "moe_rdma" : "moe_nvlink";
-  }
-  template <class C>
-  std::string collective(const C& c) const {
-    return leaves_node(c.group, c.ranks) ? "rdma" : "nvlink";
-  }
-
-  std::string operator()(const model::Gemm& g) const { return gemm("gemm", g.input); }
-  std::string operator()(const model::GroupedGemm& g) const { return gemm("grouped_gemm", g.input); }
-  std::string operator()(const model::AttentionCore&) const { return "attention"; }
-  std::string operator()(const model::Norm&) const { return "norm"; }
-  std::string operator()(const model::Rotary&) const { return "rotary"; }
-  std::string operator()(const model::Activation&) const { return "activation"; }
-  std::string operator()(const model::Router&) const { return "router"; }
-  std::string operator()(const model::Permute&) const { return "permute"; }
-  std::string operator()(const model::Cast&) const { return "cast"; }
-  std::string operator()(const model::Embedding&) const { return "elementwise"; }
-  std::string operator()(const model::Loss&) const { return "elementwise"; }
-  std::string operator()(const model::Residual&) const { return "elementwise"; }
-  std::string operator()(const model::Optimizer&) const { return "optimizer"; }
-  std::string operator()(const model::Dispatch& d) const { return moe(d.expert_parallel); }
-  std::string operator()(const model::Combine& c) const { return moe(c.expert_parallel); }
-  std::string operator()(const model::AllReduce& c) const { return collective(c); }
-  std::string operator()(const model::AllGather& c) const { return collective(c); }
-  std::string operator()(const model::ReduceScatter& c) const { return collective(c); }
-  std::string operator()(const model::SendRecv&) const { return "rdma"; }
-};
-
-// Bytes that one GPU sends over its NIC and over NVLink.
-struct Wires {
-  const Inputs& in;
-  struct Bytes {
-    double nic = 0.0, nvlink = 0.0;
-  };
-
-  template <class AllToAll>
-  Bytes moe(const AllToAll& a) const {
-    if (a.expert_parallel <= 1) return {};
-    const hardware::MoeTraffic traffic =
-        hardware::moe_traffic(a.routing, static_cast<double>(a.tokens), a.token_bytes,
-                              group_shape(in, model::Group::expert, a.expert_parallel));
-    return {traffic.bytes * traffic.remote_nodes, traffic.bytes * traffic.other_gpus};
-  }
-  template <class C>
-  Bytes collective(const C& c, double sent) const {
-    const hardware::GroupShape group = group_shape(in, c.group, c.ranks);
-    return group.per_node < group.ranks ? Bytes{sent, 0.0} : Bytes{0.0, sent};
-  }
-
-  Bytes of(const model::OperatorKind& op) const {
-    const double sent = model::message_bytes(op);
-    if (const auto* d = std::get_if<model::Dispatch>(&op)) return moe(*d);
-    if (const auto* c = std::get_if<model::Combine>(&op)) return moe(*c);
-    if (const auto* c = std::get_if<model::AllReduce>(&op)) return collective(*c, sent);
-    if (const auto* c = std::get_if<model::AllGather>(&op)) return collective(*c, sent);
-    if (const auto* c = std::get_if<model::ReduceScatter>(&op)) return collective(*c, sent);
-    return {};
-  }
-};
 
 // As record.cpp names the span of a run: "attention(F)", "dispatch_local(B)", "head(W)".
 std::string span_name(const OperatorCost& op) {
@@ -142,7 +68,9 @@ const char* letter_of(model::Pass pass) {
 }
 
 std::vector<OperatorCost> operator_table(const Inputs& inputs, const ExpertNetwork* network) {
-  const hardware::Conditions alone{0}, beside{inputs.plan.communication_sms};
+  const hardware::Platform platform = inputs.platform();
+  const hardware::Conditions alone = conditions_of(network, 0),
+                             beside = conditions_of(network, inputs.plan.communication_sms);
   std::vector<OperatorCost> table;
   for (std::size_t u = 0; u < unit_kinds; ++u) {
     const auto unit = static_cast<UnitKind>(u);
@@ -151,12 +79,11 @@ std::vector<OperatorCost> operator_table(const Inputs& inputs, const ExpertNetwo
       const model::LayerPass parts = unit_operators(inputs, unit, pass);
       for (std::size_t part = 0; part < parts.size(); ++part) {
         for (const model::Operator& op : parts[part]) {
-          const Wires::Bytes wires = Wires{inputs}.of(op.kind);
-          table.push_back({op.name, model::class_of(op.kind), unit, static_cast<model::Part>(part), pass,
-                           model::is_communication(op.kind), model::flops(op.kind),
-                           model::bytes_read(op.kind) + model::bytes_written(op.kind), model::message_bytes(op.kind),
-                           wires.nic, wires.nvlink, price(inputs, op.kind, alone, network),
-                           price(inputs, op.kind, beside, network), std::visit(ClassName{inputs}, op.kind)});
+          const model::Facts facts = model::facts(op.kind);
+          const hardware::Cost cost = hardware::cost_of(platform, op.kind, alone);
+          table.push_back({op.name, facts.name, unit, static_cast<model::Part>(part), pass, facts.communication(),
+                           facts.flops, facts.bytes(), facts.message_bytes, cost.nic_bytes, cost.nvlink_bytes,
+                           cost.seconds, hardware::cost_of(platform, op.kind, beside).seconds, cost.profile_class});
         }
       }
     }

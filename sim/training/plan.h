@@ -9,6 +9,7 @@
 #include "base/provenance.h"
 #include "hardware/cluster.h"
 #include "hardware/network/routes.h"
+#include "hardware/platform.h"
 #include "hardware/profile.h"
 #include "model/layers.h"
 #include "model/spec.h"
@@ -82,6 +83,11 @@ struct Inputs {
   hardware::Profile profile;
   base::Provenance provenance;
   std::vector<std::string> overrides;  // that changed the files
+
+  // What prices, wires and groups read of all this.
+  hardware::Platform platform() const {
+    return {cluster, profile, {plan.parallel, plan.gpus}, plan.precision, plan.communication_sms};
+  }
 };
 
 // Reads a plan and the files it names. `overrides` are --set assignments: plan.*, cluster.*, profile.*. Checks what the

@@ -1,6 +1,6 @@
 #include "sim/training/tail.h"
 
-#include "sim/training/price.h"
+#include "hardware/price.h"
 
 namespace hourglass::sim {
 
@@ -20,7 +20,10 @@ std::array<GradientGroup, 2> gradient_groups(const model::Parallelism& p, const 
 }
 
 TailTimes tail_times(const Inputs& inputs, const model::ParameterCount& parameters, int copies) {
-  const auto time_of = [&](const model::OperatorKind& op) { return base::time_from_seconds(price(inputs, op, {})); };
+  const hardware::Platform platform = inputs.platform();
+  const auto time_of = [&](const model::OperatorKind& op) {
+    return base::time_from_seconds(hardware::cost_of(platform, op).seconds);
+  };
   TailTimes times;
   for (const GradientGroup& g : gradient_groups(inputs.plan.parallel, parameters, copies)) {
     times.reduce_scatter += time_of(model::ReduceScatter{g.parameters * gradient_bytes, g.group, g.ranks});

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "sim/training/price.h"
+#include "hardware/price.h"
 
 namespace hourglass::sim {
 
@@ -12,56 +12,20 @@ std::size_t price_index(UnitKind unit, model::Pass pass, bool overlapped) {
   return (static_cast<std::size_t>(unit) * 3 + static_cast<std::size_t>(pass)) * 2 + (overlapped ? 1 : 0);
 }
 
-struct ClassOf {
-  WorkClass operator()(const model::Gemm&) const { return WorkClass::gemm; }
-  WorkClass operator()(const model::GroupedGemm&) const { return WorkClass::grouped_gemm; }
-  WorkClass operator()(const model::AttentionCore&) const { return WorkClass::attention; }
-  WorkClass operator()(const model::Norm&) const { return WorkClass::memory_bound; }
-  WorkClass operator()(const model::Rotary&) const { return WorkClass::memory_bound; }
-  WorkClass operator()(const model::Activation&) const { return WorkClass::memory_bound; }
-  WorkClass operator()(const model::Router&) const { return WorkClass::router; }
-  WorkClass operator()(const model::Permute&) const { return WorkClass::memory_bound; }
-  WorkClass operator()(const model::Cast&) const { return WorkClass::memory_bound; }
-  WorkClass operator()(const model::Embedding&) const { return WorkClass::memory_bound; }
-  WorkClass operator()(const model::Loss&) const { return WorkClass::memory_bound; }
-  WorkClass operator()(const model::Residual&) const { return WorkClass::memory_bound; }
-  WorkClass operator()(const model::Optimizer&) const { return WorkClass::optimizer; }
-  WorkClass operator()(const model::Dispatch&) const { return WorkClass::all_to_all; }
-  WorkClass operator()(const model::Combine&) const { return WorkClass::all_to_all; }
-  WorkClass operator()(const model::AllReduce&) const { return WorkClass::collective; }
-  WorkClass operator()(const model::AllGather&) const { return WorkClass::collective; }
-  WorkClass operator()(const model::ReduceScatter&) const { return WorkClass::collective; }
-  WorkClass operator()(const model::SendRecv&) const { return WorkClass::point_to_point; }
-};
-
-struct GroupOf {
-  model::Group operator()(const model::Dispatch&) const { return model::Group::expert; }
-  model::Group operator()(const model::Combine&) const { return model::Group::expert; }
-  model::Group operator()(const model::AllReduce& c) const { return c.group; }
-  model::Group operator()(const model::AllGather& c) const { return c.group; }
-  model::Group operator()(const model::ReduceScatter& c) const { return c.group; }
-  model::Group operator()(const model::SendRecv& c) const { return c.group; }
-  template <class Computation>
-  model::Group operator()(const Computation&) const {
-    return model::Group::tensor;
-  }
-};
-model::Group group_of(const model::OperatorKind& op) { return std::visit(GroupOf{}, op); }
-
-PricedPart price_part(const Inputs& inputs, const std::vector<model::Operator>& operators, bool overlapped,
-                      const ExpertNetwork* network) {
-  const hardware::Conditions conditions{overlapped ? inputs.plan.communication_sms : 0};
+PricedPart price_part(const hardware::Platform& platform, const std::vector<model::Operator>& operators,
+                      const hardware::Conditions& conditions) {
   PricedPart part;
   for (const model::Operator& op : operators) {
-    const bool communication = model::is_communication(op.kind);
-    const base::Time work = base::time_from_seconds(price(inputs, op.kind, conditions, network));
-    if (part.empty() || part.back().communication != communication)
-      part.push_back({communication, 0, {}, 0.0, 0.0, group_of(op.kind)});
+    const model::Facts facts = model::facts(op.kind);
+    const hardware::Cost cost = hardware::cost_of(platform, op.kind, conditions);
+    const base::Time work = base::time_from_seconds(cost.seconds);
+    if (part.empty() || part.back().communication != facts.communication())
+      part.push_back({facts.communication(), 0, {}, 0.0, 0.0, facts.group.value_or(model::Group::tensor)});
     PricedRun& run = part.back();
     run.work += work;
-    run.by_class[static_cast<std::size_t>(std::visit(ClassOf{}, op.kind))] += work;
-    run.nic_bytes += nic_bytes(inputs, op.kind);
-    run.launches += launches(op.kind);
+    run.by_class[static_cast<std::size_t>(facts.work)] += work;
+    run.nic_bytes += cost.nic_bytes;
+    run.launches += cost.launches;
   }
   return part;
 }
@@ -92,13 +56,6 @@ void add_wait(PricedPass& pass, base::Time since_the_last, double share) {
 }
 
 }  // namespace
-
-const char* class_name(WorkClass cls) {
-  static constexpr const char* names[work_classes] = {
-      "gemm",       "grouped_gemm",   "attention",  "memory_bound", "router",    "all_to_all", "peer_wait",
-      "collective", "point_to_point", "contention", "launch",       "gradients", "optimizer",  "parameters"};
-  return names[static_cast<std::size_t>(cls)];
-}
 
 UnitKind layer_unit(model::LayerKind kind) {
   return kind == model::LayerKind::moe ? UnitKind::moe_layer : UnitKind::dense_layer;
@@ -136,6 +93,9 @@ UnitPrices::UnitPrices(const Inputs& inputs, const ExpertNetwork* network)
       host_launch_s_(inputs.cluster.host_launch_s),
       overlap_order_(inputs.plan.overlap_order),
       prices_(unit_kinds * 3 * 2) {
+  const hardware::Platform platform = inputs.platform();
+  const hardware::Conditions alone = conditions_of(network, 0),
+                             beside = conditions_of(network, inputs.plan.communication_sms);
   for (std::size_t u = 0; u < unit_kinds; ++u) {
     const auto unit = static_cast<UnitKind>(u);
     const bool moe = inputs.model.moe.routed_experts > 0;
@@ -149,7 +109,7 @@ UnitPrices::UnitPrices(const Inputs& inputs, const ExpertNetwork* network)
       for (const bool overlapped : {false, true}) {
         PricedPass& priced = prices_[price_index(unit, pass, overlapped)];
         for (std::size_t part = 0; part < priced.size(); ++part)
-          priced[part] = price_part(inputs, operators[part], overlapped, network);
+          priced[part] = price_part(platform, operators[part], overlapped ? beside : alone);
       }
     }
   }

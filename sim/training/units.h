@@ -20,25 +20,8 @@ model::LayerContext layer_context(const Inputs& inputs);
 // The operators of a unit's pass by part; ends have everything in `mlp`.
 model::LayerPass unit_operators(const Inputs& inputs, UnitKind unit, model::Pass pass);
 
-// What time is spent on, as people ask for it.
-enum class WorkClass : std::uint8_t {
-  gemm,
-  grouped_gemm,
-  attention,
-  memory_bound,  // norms, rotations, activations, casts, permutations, embeddings
-  router,
-  all_to_all,  // dispatch and combine
-  peer_wait,   // at an all-to-all, for the slowest of the group
-  collective,  // of tensor and context parallelism
-  point_to_point,
-  contention,  // longer than alone, because the NIC is shared
-  launch,      // the GPU waits for the host to issue kernels
-  gradients,   // reduce-scatter
-  optimizer,
-  parameters  // all-gather
-};
-inline constexpr std::size_t work_classes = 14;
-const char* class_name(WorkClass cls);
+using model::work_classes;
+using model::WorkClass;
 using ClassTimes = std::array<base::Time, work_classes>;
 
 // A part of a unit's pass, priced: alternating runs of computation and communication. The wait for slower peers is a
@@ -57,7 +40,7 @@ using PricedPass = std::array<PricedPart, 4>;  // indexed by model::Part
 // Prices of every unit that the model has, pass and condition, computed once.
 class UnitPrices {
  public:
-  // `network`: as in price().
+  // `network`: what shared links and skewed routing do to the all-to-all and the experts, if given.
   explicit UnitPrices(const Inputs& inputs, const ExpertNetwork* network = nullptr);
   // `overlapped`: beside communication kernels that hold plan.communication_sms.
   const PricedPass& of(UnitKind unit, model::Pass pass, bool overlapped) const;

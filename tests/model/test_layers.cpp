@@ -113,8 +113,8 @@ std::vector<std::string> sorted(std::vector<std::string> texts) {
 std::vector<std::string> shown(const Operators& list) {
   std::vector<std::string> texts;
   for (const Operator& op : list) {
-    texts.push_back(fmt::format("{} {} {} {} {}", op.name, model::class_of(op.kind), model::flops(op.kind),
-                                model::bytes_read(op.kind), model::bytes_written(op.kind)));
+    texts.push_back(fmt::format("{} {} {} {} {}", op.name, model::facts(op.kind).name, model::flops(op.kind),
+                                model::facts(op.kind).bytes_read, model::facts(op.kind).bytes_written));
   }
   return sorted(texts);
 }
@@ -429,12 +429,12 @@ TEST_CASE("every operator has finite, non-negative FLOPs and bytes, in every pas
   const auto look = [&](const Operators& list) {
     for (const Operator& op : list) {
       ++seen;
-      for (const double value : {model::flops(op.kind), model::bytes_read(op.kind), model::bytes_written(op.kind),
-                                 model::message_bytes(op.kind)}) {
+      const model::Facts facts = model::facts(op.kind);
+      for (const double value : {facts.flops, facts.bytes_read, facts.bytes_written, facts.message_bytes}) {
         bad += std::isfinite(value) && value >= 0.0 ? 0 : 1;
       }
-      bad += model::bytes_read(op.kind) + model::bytes_written(op.kind) > 0.0 ? 0 : 1;
-      bad += model::is_communication(op.kind) == (model::message_bytes(op.kind) > 0.0) ? 0 : 1;
+      bad += facts.bytes() > 0.0 ? 0 : 1;
+      bad += facts.communication() == (facts.message_bytes > 0.0) ? 0 : 1;
       bad += *op.name == '\0' ? 1 : 0;
     }
   };

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "hardware/measure/fit.h"
+#include "hardware/measure/predict.h"
 #include "model/ops/routing.h"
 
 using namespace hourglass;

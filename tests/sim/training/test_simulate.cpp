@@ -8,7 +8,6 @@
 #include "sim/engine/engine.h"
 #include "sim/training/blocks.h"
 #include "sim/training/lower.h"
-#include "sim/training/price.h"
 #include "sim/training/simulate.h"
 
 using namespace hourglass;
@@ -66,8 +65,7 @@ TEST_CASE("a block begins exactly when the rank is free and its last input is th
     CAPTURE(name);
     const sim::Inputs inputs = small(name, 32);
     const Lowered all = lower(inputs);
-    const base::Time message = base::time_from_seconds(sim::price(
-        inputs, model::SendRecv{model::boundary_bytes(sim::layer_context(inputs)), model::Group::pipeline}, {}));
+    const base::Time message = sim::message_time(inputs);
     const schedules::Dependencies dependencies = schedules::derive_dependencies(all.schedule);
     std::vector<sim::ActionTasks> flat;
     for (const auto& rank : all.lowered.actions) flat.insert(flat.end(), rank.begin(), rank.end());
