@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "cli/command.h"
 #include "hardware/measure/fit.h"
+#include "kernels/bench/bench_backends.h"
 #include "reports/bench.h"
 
 namespace hourglass::cli {
