@@ -7,6 +7,7 @@
 
 #include "base/fields.h"
 #include "cli/options.h"
+#include "cli/output.h"
 
 // One file per command, each with one function: arguments in, exit code out. Results go to stdout, progress to stderr.
 namespace hourglass::hardware {
@@ -67,11 +68,5 @@ hardware::KernelTable kernel_table(const Values& values);
 // A required argument; `what` is named when it is missing.
 std::string required(const Values& values, const std::string& name, const std::string& what);
 std::vector<std::string> split(const std::string& text, char separator);
-
-// Writes to stdout. Throws base::Error if that fails (a full disk).
-void write_out(const std::string& text);
-// Writes a file whole or not at all: beside the target, then renamed.
-// Compressed where the name ends in .gz.
-void write_file(const std::string& path, const std::string& text);
 
 }  // namespace hourglass::cli

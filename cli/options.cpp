@@ -8,7 +8,7 @@
 #include <stdexcept>
 
 #include "base/error.h"
-#include "cli/command.h"
+#include "cli/output.h"
 
 namespace hourglass::cli {
 
