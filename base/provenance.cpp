@@ -8,6 +8,7 @@
 namespace hourglass::base {
 
 std::string version() { return build_version; }
+std::string git_commit() { return build_git_commit; }
 
 Json provenance_json(const Provenance& provenance) {
   Json inputs = Json::array();

@@ -24,5 +24,6 @@ struct Provenance {
 Json provenance_json(const Provenance& provenance);
 
 std::string version();
+std::string git_commit();
 
 }  // namespace hourglass::base

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/bench/bench.h"
+#include "kernels/bench/bench_backends.h"
 #include "kernels/bench/bench_cpu_cases.h"
 
 namespace {

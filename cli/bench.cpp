@@ -12,11 +12,10 @@
 #include "base/units.h"
 #include "cli/command.h"
 #include "hardware/measure/predict.h"
+#include "kernels/bench/bench_backends.h"
 #include "reports/bench.h"
 
 namespace hourglass::cli {
-
-namespace po = boost::program_options;
 
 namespace {
 
@@ -116,35 +115,29 @@ std::vector<kernels::LayerPass> measure_layers(kernels::Backend& backend, std::i
   return all;
 }
 
-po::options_description bench_options() {
-  po::options_description options("options");
-  options.add_options()("backend", po::value<std::string>()->default_value("cpu")->value_name("NAME"),
-                        "cpu, cuda or nccl");
-  options.add_options()("suite", po::value<std::string>()->default_value("quick")->value_name("SUITE"),
-                        "quick, deepseek-v3, or a .json file of cases");
-  options.add_options()("layer", po::value<std::int64_t>()->value_name("TOKENS"),
-                        "instead of a suite: a whole layer's F, B and W, dense and MoE (cpu)");
-  options.add_options()("output,o", po::value<std::string>()->value_name("FILE"), "write the samples, for calibrate");
-  options.add_options()("cluster-out", po::value<std::string>()->value_name("FILE"),
-                        "measure what the device can do at most and write it as a cluster file (cpu)");
-  options.add_options()("cluster", po::value<std::string>()->value_name("FILE"),
-                        "with --profile: print what they predict beside what is measured");
-  options.add_options()("profile", po::value<std::string>()->value_name("FILE"), "with --cluster");
-  options.add_options()("threads", po::value<int>()->default_value(0)->value_name("N"), "of the CPU; 0: all cores");
-  options.add_options()("seconds", po::value<double>()->default_value(2.0)->value_name("S"), "at most, for each case");
-  options.add_options()("noise", po::value<double>()->default_value(0.01)->value_name("X"),
-                        "stop when the mean's coefficient of variation is X");
-  options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "of the data");
-  options.add_options()("date", po::value<std::string>()->value_name("DATE"),
-                        "to write into the samples; default: today");
+Options bench_options() {
+  Options options;
+  options.text("backend", "NAME", "cpu, cuda or nccl", "cpu");
+  options.text("suite", "SUITE", "quick, deepseek-v3, or a .json file of cases", "quick");
+  options.number<std::int64_t>("layer", "TOKENS",
+                               "instead of a suite: a whole layer's F, B and W, dense and MoE (cpu)");
+  options.text("output,o", "FILE", "write the samples, for calibrate");
+  options.text("cluster-out", "FILE", "measure what the device can do at most and write it as a cluster file (cpu)");
+  options.text("cluster", "FILE", "with --profile: print what they predict beside what is measured");
+  options.text("profile", "FILE", "with --cluster");
+  options.number<int>("threads", "N", "of the CPU; 0: all cores", 0);
+  options.number<double>("seconds", "S", "at most, for each case", 2.0);
+  options.number<double>("noise", "X", "stop when the mean's coefficient of variation is X", 0.01);
+  options.number<std::uint64_t>("seed", "N", "of the data", 1);
+  options.text("date", "DATE", "to write into the samples; default: today");
   add_result_format(options);
   return options;
 }
 
-kernels::StoppingRule rule_of(const po::variables_map& values) {
+kernels::StoppingRule rule_of(const Values& values) {
   kernels::StoppingRule rule;
-  rule.most_seconds = values["seconds"].as<double>();
-  rule.noise = values["noise"].as<double>();
+  rule.most_seconds = values.get<double>("seconds");
+  rule.noise = values.get<double>("noise");
   if (!(rule.most_seconds > 0.0 && rule.most_seconds <= 3600.0))
     throw base::UsageError(fmt::format("{} seconds for a case", rule.most_seconds), "--seconds", "use 0.001 to 3600");
   if (!(rule.noise > 0.0 && rule.noise <= 1.0))
@@ -155,42 +148,38 @@ kernels::StoppingRule rule_of(const po::variables_map& values) {
 }  // namespace
 
 int bench(const Invocation& invocation) {
-  po::variables_map values;
+  Values values;
   const Usage usage = {"hourglass bench [--backend cpu|cuda|nccl] [--suite quick|deepseek-v3|FILE] [-o SAMPLES.json]",
                        "Measures this machine's kernels, each checked first, into samples for calibrate.",
                        {}};
   if (!parse(invocation, usage, bench_options(), values)) return 0;
-  const std::string format = format_of(values, result_formats()), name = values["backend"].as<std::string>();
+  const std::string format = format_of(values, result_formats()), name = values.text("backend");
   const kernels::StoppingRule rule = rule_of(values);
-  if (values.count("cluster") != values.count("profile"))
+  if (values.has("cluster") != values.has("profile"))
     throw base::UsageError("--cluster and --profile go together", "hourglass bench", "name both or neither");
-  const std::unique_ptr<kernels::Backend> backend = kernels::make_backend(name, {values["threads"].as<int>()});
-  const bool layer = values.count("layer") > 0;
-  if (layer && values.count("output") > 0)
-    throw base::UsageError("a layer is no sample", "--layer", "leave out --output");
+  const std::unique_ptr<kernels::Backend> backend = kernels::make_backend(name, {values.get<int>("threads")});
+  const bool layer = values.has("layer");
+  if (layer && values.has("output")) throw base::UsageError("a layer is no sample", "--layer", "leave out --output");
   const std::vector<kernels::BenchCase> cases =
-      layer ? std::vector<kernels::BenchCase>{} : cases_of(values["suite"].as<std::string>(), name);
+      layer ? std::vector<kernels::BenchCase>{} : cases_of(values.text("suite"), name);
 
   base::Provenance provenance;
   provenance.argv = invocation.argv;
-  provenance.seed = values["seed"].as<std::uint64_t>();
+  provenance.seed = values.get<std::uint64_t>("seed");
   reports::BenchReport report;
   report.backend = name;
   report.device = backend->device();
-  report.date = values.count("date") > 0 ? values["date"].as<std::string>() : today();
-  if (values.count("cluster-out") > 0) report.ceilings = backend->ceilings();
+  report.date = values.has("date") ? values.text("date") : today();
+  if (values.has("cluster-out")) report.ceilings = backend->ceilings();
   if (layer)
-    report.layers = measure_layers(*backend, values["layer"].as<std::int64_t>(), rule, provenance.seed);
+    report.layers = measure_layers(*backend, values.get<std::int64_t>("layer"), rule, provenance.seed);
   else
     report.measurements = measure_all(*backend, cases, rule, provenance.seed);
   if (!backend->reports()) return 0;
-  if (values.count("profile") > 0)
-    predict(report, values["cluster"].as<std::string>(), values["profile"].as<std::string>());
-  if (values.count("output") > 0)
-    write_file(values["output"].as<std::string>(),
-               hardware::samples_json(samples_of(report, provenance)).dump(1) + "\n");
-  if (values.count("cluster-out") > 0)
-    write_file(values["cluster-out"].as<std::string>(), reports::cluster_json(report).dump(2) + "\n");
+  if (values.has("profile")) predict(report, values.text("cluster"), values.text("profile"));
+  if (values.has("output"))
+    write_file(values.text("output"), hardware::samples_json(samples_of(report, provenance)).dump(1) + "\n");
+  if (values.has("cluster-out")) write_file(values.text("cluster-out"), reports::cluster_json(report).dump(2) + "\n");
   write_result(format, {[&] { return reports::bench_text(report); },
                         [&] { return reports::bench_json(report, provenance); },
                         {layer ? "layers" : "cases"}});

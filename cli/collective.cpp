@@ -13,11 +13,9 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 namespace {
 
-struct Options {
+struct CollectiveOptions {
   std::int64_t ranks = 64, tokens = 0, experts = 256, top_k = 8, nodes_per_token = 4, hidden = 7168, sms = 24;
   std::uint64_t seed = 1;
 };
@@ -49,7 +47,7 @@ hardware::MoeTokens tokens_from(const std::string& path, hardware::MoeRouting ro
   return hardware::count_tokens(chosen, experts, routing.ranks_per_node);
 }
 
-void check_options(const Options& options) {
+void check_options(const CollectiveOptions& options) {
   const auto range = [](std::int64_t value, std::int64_t low, std::int64_t high, const char* name) {
     if (value < low || value > high)
       throw base::UsageError(fmt::format("{} is not between {} and {}", value, low, high), name,
@@ -65,9 +63,9 @@ void check_options(const Options& options) {
 }
 
 // The profile measured on this GPU lies beside the clusters unless told otherwise.
-hardware::Profile load_profile(NetworkInputs& inputs, const po::variables_map& values) {
-  const std::string path = values.count("profile") > 0
-                               ? values["profile"].as<std::string>()
+hardware::Profile load_profile(NetworkInputs& inputs, const Values& values) {
+  const std::string path = values.has("profile")
+                               ? values.text("profile")
                                : (std::filesystem::path(inputs.cluster_file).parent_path().parent_path() / "profiles" /
                                   (inputs.cluster.profile + ".json"))
                                      .string();
@@ -77,9 +75,9 @@ hardware::Profile load_profile(NetworkInputs& inputs, const po::variables_map& v
   return hardware::read_profile(file.value, path);
 }
 
-reports::CollectiveReport moe_report(NetworkInputs& inputs, const po::variables_map& values, const Options& options,
+reports::CollectiveReport moe_report(NetworkInputs& inputs, const Values& values, const CollectiveOptions& options,
                                      hardware::MoeStep step, hardware::RoutePolicy policy) {
-  const std::string kernel = values["kernel"].as<std::string>();
+  const std::string kernel = values.text("kernel");
   const auto which = static_cast<hardware::MoeKernel>(
       place_among({"normal", "low-latency-rdma", "low-latency"}, kernel, "kernel", "--kernel"));
   const bool normal = which == hardware::MoeKernel::normal;
@@ -90,15 +88,15 @@ reports::CollectiveReport moe_report(NetworkInputs& inputs, const po::variables_
   routing.top_k = options.top_k;
   routing.nodes_per_token = options.nodes_per_token;
   routing.loads = hardware::uniform_loads(options.experts);
-  if (values.count("skew") > 0)
-    routing.loads = hardware::log_normal_loads(options.experts,
-                                               parse_number(values["skew"].as<std::string>(), "--skew"), options.seed);
-  if (values.count("skew") + values.count("loads") > 1)
+  if (values.has("skew"))
+    routing.loads =
+        hardware::log_normal_loads(options.experts, parse_number(values.text("skew"), "--skew"), options.seed);
+  if (values.has("skew") && values.has("loads"))
     throw base::UsageError("--skew and --loads exclude each other", "hourglass collective", "give one");
-  const hardware::MoeTokens tokens = values.count("loads") > 0 ? tokens_from(values["loads"].as<std::string>(), routing,
-                                                                             options.seed, inputs.provenance)
-                                     : values.count("skew") > 0 ? hardware::draw_tokens(routing, options.seed)
-                                                                : hardware::expected_tokens(routing);
+  const hardware::MoeTokens tokens = values.has("loads")
+                                         ? tokens_from(values.text("loads"), routing, options.seed, inputs.provenance)
+                                     : values.has("skew") ? hardware::draw_tokens(routing, options.seed)
+                                                          : hardware::expected_tokens(routing);
   hardware::MoeShape shape;
   shape.hidden = options.hidden;
   shape.sms = options.sms;
@@ -113,13 +111,13 @@ reports::CollectiveReport moe_report(NetworkInputs& inputs, const po::variables_
   return report;
 }
 
-reports::CollectiveReport plain_report(NetworkInputs& inputs, const po::variables_map& values, const Options& options,
+reports::CollectiveReport plain_report(NetworkInputs& inputs, const Values& values, const CollectiveOptions& options,
                                        const std::string& name, hardware::RoutePolicy policy) {
   const hardware::CollectiveKind kind = hardware::collective_kind(name);
-  if (values.count("bytes") == 0)
+  if (!values.has("bytes"))
     throw base::UsageError("is missing", "--bytes", "give the size of the buffer, e.g. --bytes 1e9");
-  const double bytes = parse_number(values["bytes"].as<std::string>(), "--bytes");
-  const std::string algorithm = values["algorithm"].as<std::string>();
+  const double bytes = parse_number(values.text("bytes"), "--bytes");
+  const std::string algorithm = values.text("algorithm");
   place_among({"flat", "hierarchical"}, algorithm, "algorithm", "--algorithm");
   const hardware::Profile profile = load_profile(inputs, values);
   hardware::Network network(inputs.topology, policy, {profile.nvlink.efficiency, profile.rdma.efficiency},
@@ -142,33 +140,28 @@ reports::CollectiveReport plain_report(NetworkInputs& inputs, const po::variable
 }  // namespace
 
 int collective(const Invocation& invocation) {
-  Options chosen;
-  po::options_description options("options");
-  options.add_options()("bytes", po::value<std::string>()->value_name("N"),
-                        "size of the buffer, as nccl-tests counts it")(
-      "ranks", po::value(&chosen.ranks)->value_name("N"), "GPUs that take part: the first of the cluster (default 64)")(
-      "algorithm", po::value<std::string>()->default_value("flat")->value_name("NAME"),
-      "flat (rings, direct) or hierarchical")(
-      "routing", po::value<std::string>()->default_value("destination-modulo")->value_name("NAME"),
-      "ecmp, destination-modulo or adaptive")("profile", po::value<std::string>()->value_name("FILE"),
-                                              "profile with the links' efficiencies (default: the cluster's)")(
-      "seed", po::value(&chosen.seed)->value_name("N"), "of the hash and of drawn routings (default 1)");
-  po::options_description moe("moe-dispatch and moe-combine");
-  moe.add_options()("kernel", po::value<std::string>()->default_value("normal")->value_name("NAME"),
-                    "normal, low-latency or low-latency-rdma")("tokens", po::value(&chosen.tokens)->value_name("N"),
-                                                               "a rank (default 4096; low latency 128)")(
-      "experts", po::value(&chosen.experts)->value_name("N"), "default 256")(
-      "top-k", po::value(&chosen.top_k)->value_name("N"), "default 8")(
-      "nodes-per-token", po::value(&chosen.nodes_per_token)->value_name("N"), "default 4; 0: any number")(
-      "hidden", po::value(&chosen.hidden)->value_name("N"), "default 7168")(
-      "sms", po::value(&chosen.sms)->value_name("N"), "of the normal kernels (default 24)")(
-      "skew", po::value<std::string>()->value_name("SIGMA"),
-      "draw every token's experts, loads log-normal (0: uniform); else what uniform routing sends on average")(
-      "loads", po::value<std::string>()->value_name("FILE"), "expert loads or a recorded routing (JSON)");
+  CollectiveOptions chosen;
+  Options options;
+  options.text("bytes", "N", "size of the buffer, as nccl-tests counts it");
+  options.fill("ranks", "N", "GPUs that take part: the first of the cluster (default 64)", chosen.ranks);
+  options.text("algorithm", "NAME", "flat (rings, direct) or hierarchical", "flat");
+  options.text("routing", "NAME", "ecmp, destination-modulo or adaptive", "destination-modulo");
+  options.text("profile", "FILE", "profile with the links' efficiencies (default: the cluster's)");
+  options.fill("seed", "N", "of the hash and of drawn routings (default 1)", chosen.seed);
   add_network_options(options);
   add_result_format(options);
-  options.add(moe);
-  po::variables_map values;
+  options.group("moe-dispatch and moe-combine");
+  options.text("kernel", "NAME", "normal, low-latency or low-latency-rdma", "normal");
+  options.fill("tokens", "N", "a rank (default 4096; low latency 128)", chosen.tokens);
+  options.fill("experts", "N", "default 256", chosen.experts);
+  options.fill("top-k", "N", "default 8", chosen.top_k);
+  options.fill("nodes-per-token", "N", "default 4; 0: any number", chosen.nodes_per_token);
+  options.fill("hidden", "N", "default 7168", chosen.hidden);
+  options.fill("sms", "N", "of the normal kernels (default 24)", chosen.sms);
+  options.text("skew", "SIGMA",
+               "draw every token's experts, loads log-normal (0: uniform); else what uniform routing sends on average");
+  options.text("loads", "FILE", "expert loads or a recorded routing (JSON)");
+  Values values;
   const Usage usage = {"hourglass collective NAME --bytes N [options]",
                        "One collective on the cluster: time, bandwidths, bytes on each tier, and the link that limits "
                        "it.\nNAME: all-reduce, "
@@ -181,7 +174,7 @@ int collective(const Invocation& invocation) {
   names.insert(names.end(), {"moe-dispatch", "moe-combine"});
   place_among(names, name, "collective", "hourglass collective");
   check_options(chosen);
-  const hardware::RoutePolicy policy = hardware::route_policy(values["routing"].as<std::string>());
+  const hardware::RoutePolicy policy = hardware::route_policy(values.text("routing"));
   NetworkInputs inputs = read_network(invocation, values, chosen.ranks);
   inputs.provenance.seed = chosen.seed;
   const bool moe_step = name.starts_with("moe-");
@@ -190,7 +183,7 @@ int collective(const Invocation& invocation) {
                             name == "moe-dispatch" ? hardware::MoeStep::dispatch : hardware::MoeStep::combine, policy)
                : plain_report(inputs, values, chosen, name, policy);
   report.name = name;
-  report.routing = values["routing"].as<std::string>();
+  report.routing = values.text("routing");
   report.ranks = chosen.ranks;
   write_result(format, {[&] { return reports::collective_text(inputs.topology, report); },
                         [&] { return reports::collective_json(inputs.topology, report, inputs.provenance); },

@@ -1,12 +1,13 @@
 #pragma once
 
-#include <boost/program_options.hpp>
 #include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "base/fields.h"
+#include "cli/options.h"
+#include "cli/output.h"
 
 // One file per command, each with one function: arguments in, exit code out. Results go to stdout, progress to stderr.
 namespace hourglass::hardware {
@@ -14,11 +15,6 @@ struct KernelTable;
 }
 
 namespace hourglass::cli {
-
-struct Invocation {
-  std::vector<std::string> argv;       // the whole command line, for provenance
-  std::vector<std::string> arguments;  // after the command's name
-};
 
 int plan(const Invocation& invocation);
 int simulate(const Invocation& invocation);
@@ -38,32 +34,20 @@ int numerics(const Invocation& invocation);
 int run(const Invocation& invocation);
 int sensitivity(const Invocation& invocation);
 
-struct Usage {
-  std::string synopsis;  // "hourglass plan PLAN.json [options]"
-  std::string summary;
-  std::vector<std::string>
-      positional;  // option names that bare arguments fill, in order; "name*" takes all that follow
-};
-
-// Parses with Boost.Program_options, without its guessing of prefixes. Prints the help and returns false for --help.
-// Throws base::UsageError for anything the options do not allow, with a suggestion for an unknown one.
-bool parse(const Invocation& invocation, const Usage& usage, const boost::program_options::options_description& options,
-           boost::program_options::variables_map& values);
-
 // The options of every command that reads a plan: --set, --format.
-void add_format(boost::program_options::options_description& options, const std::string& choices);
-void add_overrides(boost::program_options::options_description& options);
-std::vector<std::string> overrides(const boost::program_options::variables_map& values);
+void add_format(Options& options, const std::string& choices);
+void add_overrides(Options& options);
+std::vector<std::string> overrides(const Values& values);
 // --html FILE: the result as one self-contained page, besides what goes to stdout.
-void add_html(boost::program_options::options_description& options);
+void add_html(Options& options);
 // Writes it where it was asked for. `page` is called only then.
-void write_html(const boost::program_options::variables_map& values, const std::function<std::string()>& page);
+void write_html(const Values& values, const std::function<std::string()>& page);
 // The value of --format, one of `choices`.
-std::string format_of(const boost::program_options::variables_map& values, const std::vector<std::string>& choices);
+std::string format_of(const Values& values, const std::vector<std::string>& choices);
 // The formats of a result that has a JSON document: text, json, csv, jsonl, markdown, and `more`.
 std::vector<std::string> result_formats(const std::vector<std::string>& more = {});
 // Adds --format with these choices to the help.
-void add_result_format(boost::program_options::options_description& options, const std::vector<std::string>& more = {});
+void add_result_format(Options& options, const std::vector<std::string>& more = {});
 // A result in all its forms, of which one is made: for people, for programs, and the tables of the document (their
 // paths, see reports::tables_of) for csv, jsonl and markdown. `drawings` are further formats by name.
 struct Rendering {
@@ -80,16 +64,9 @@ std::size_t place_among(const std::vector<std::string>& choices, const std::stri
 // built.
 std::string shipped(const std::string& path);
 // The shipped table of kernel names, after the user's own (--kernels).
-hardware::KernelTable kernel_table(const boost::program_options::variables_map& values);
+hardware::KernelTable kernel_table(const Values& values);
 // A required argument; `what` is named when it is missing.
-std::string required(const boost::program_options::variables_map& values, const std::string& name,
-                     const std::string& what);
+std::string required(const Values& values, const std::string& name, const std::string& what);
 std::vector<std::string> split(const std::string& text, char separator);
-
-// Writes to stdout. Throws base::Error if that fails (a full disk).
-void write_out(const std::string& text);
-// Writes a file whole or not at all: beside the target, then renamed.
-// Compressed where the name ends in .gz.
-void write_file(const std::string& path, const std::string& text);
 
 }  // namespace hourglass::cli

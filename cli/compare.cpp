@@ -16,15 +16,13 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 namespace {
 
 const char* const default_schedules = "1f1b,zb-h1,dualpipe";
 
-planner::CompareOptions compare_options(const po::variables_map& values) {
+planner::CompareOptions compare_options(const Values& values) {
   planner::CompareOptions options;
-  options.names = split(values.count("schedules") > 0 ? values["schedules"].as<std::string>() : default_schedules, ',');
+  options.names = split(values.has("schedules") ? values.text("schedules") : default_schedules, ',');
   if (options.names.empty())
     throw base::UsageError("the list is empty", "--schedules", "name some, e.g. " + std::string(default_schedules));
   if (options.names.size() == 1 && options.names.front() == "all") options.names = schedules::names();
@@ -35,16 +33,15 @@ planner::CompareOptions compare_options(const po::variables_map& values) {
                              base::suggestion(name, known));
     }
   }
-  if (values.count("chunks") > 0) options.chunks = values["chunks"].as<int>();
-  if (values.count("memory-cap") > 0)
-    options.memory_cap = parse_positive(values["memory-cap"].as<std::string>(), "--memory-cap");
+  if (values.has("chunks")) options.chunks = values.get<int>("chunks");
+  if (values.has("memory-cap")) options.memory_cap = parse_positive(values.text("memory-cap"), "--memory-cap");
   return options;
 }
 
 // The shape of a comparison without a plan; a swept number need not be given.
-schedules::Shape shape_of(const po::variables_map& values, const std::string& swept) {
+schedules::Shape shape_of(const Values& values, const std::string& swept) {
   const auto number = [&](const std::string& option, const std::string& variable) {
-    if (values.count(option) > 0) return values[option].as<int>();
+    if (values.has(option)) return values.get<int>(option);
     if (swept != variable) throw base::UsageError("is missing", "--" + option, "give it, or name a PLAN.json");
     return 1;
   };
@@ -72,7 +69,7 @@ std::string render(const planner::Sweep& sweep, const std::string& format, const
   return reports::formatted(document, {{"points", rows}}, format);
 }
 
-void tell(const planner::Comparison& comparison, const po::variables_map& values, const std::string& format,
+void tell(const planner::Comparison& comparison, const Values& values, const std::string& format,
           const base::Provenance& provenance) {
   write_html(values, [&] { return reports::comparison_html(comparison, provenance); });
   write_result(format, {[&] { return reports::comparison_text(comparison); },
@@ -81,25 +78,25 @@ void tell(const planner::Comparison& comparison, const po::variables_map& values
                         {{"svg", [&] { return drawing(comparison); }}}});
 }
 
-void check_exclusive(const po::variables_map& values) {
-  if (values.count("plan") > 0) {
+void check_exclusive(const Values& values) {
+  if (values.has("plan")) {
     for (const char* name : {"ranks", "micro-batches", "costs"}) {
-      if (values.count(name) > 0)
+      if (values.has(name))
         throw base::UsageError("is for a comparison without a plan", std::string("--") + name,
                                "use --set plan.key=value");
     }
-  } else if (values.count("set") > 0) {
+  } else if (values.has("set")) {
     throw base::UsageError("overrides a plan, but none is given", "--set", "name a PLAN.json");
   }
 }
 
-int compare_clusters(const po::variables_map& values, const Invocation& invocation) {
+int compare_clusters(const Values& values, const Invocation& invocation) {
   for (const char* name : {"ranks", "micro-batches", "costs", "schedules", "chunks", "memory-cap", "sweep"}) {
-    if (values.count(name) > 0)
+    if (values.has(name))
       throw base::UsageError("is for comparing schedules, not clusters", std::string("--") + name, "leave one out");
   }
   const std::string format = format_of(values, result_formats());
-  const std::vector<std::string> names = split(values["clusters"].as<std::string>(), ',');
+  const std::vector<std::string> names = split(values.text("clusters"), ',');
   if (names.empty()) throw base::UsageError("the list is empty", "--clusters", "name some, e.g. h800,h100");
   planner::ClusterComparison comparison =
       planner::compare_clusters(required(values, "plan", "PLAN.json"), names, overrides(values));
@@ -110,21 +107,17 @@ int compare_clusters(const po::variables_map& values, const Invocation& invocati
   return 0;
 }
 
-po::options_description compare_command_options() {
-  po::options_description options("options");
-  options.add_options()("schedules", po::value<std::string>()->value_name("A,B,C"),
-                        "which; 'all' for every one (default 1f1b,zb-h1,dualpipe)")(
-      "ranks", po::value<int>()->value_name("P"), "without a plan: pipeline ranks")(
-      "micro-batches", po::value<int>()->value_name("M"), "without a plan: micro-batches a step")(
-      "costs", po::value<std::string>()->value_name("LIST"),
-      "without a plan: F=1,B=1,W=1,FB=3,p2p=0, of a whole rank's work for one micro-batch")(
-      "chunks", po::value<int>()->value_name("V"), "stages a rank, for the schedules that take a number")(
-      "memory-cap", po::value<std::string>()->value_name("N"),
-      "leave out what holds more: micro-batches, or with a plan GiB a GPU")(
-      "sweep", po::value<std::string>()->value_name("RANGE"),
-      "micro_batches=FIRST:LAST[:STEP] or pipeline_ranks=..., as csv (default), json, jsonl or markdown");
-  options.add_options()("clusters", po::value<std::string>()->value_name("A,B"),
-                        "with a plan: the same plan on several clusters, each with its own profile");
+Options compare_command_options() {
+  Options options;
+  options.text("schedules", "A,B,C", "which; 'all' for every one (default 1f1b,zb-h1,dualpipe)");
+  options.number<int>("ranks", "P", "without a plan: pipeline ranks");
+  options.number<int>("micro-batches", "M", "without a plan: micro-batches a step");
+  options.text("costs", "LIST", "without a plan: F=1,B=1,W=1,FB=3,p2p=0, of a whole rank's work for one micro-batch");
+  options.number<int>("chunks", "V", "stages a rank, for the schedules that take a number");
+  options.text("memory-cap", "N", "leave out what holds more: micro-batches, or with a plan GiB a GPU");
+  options.text("sweep", "RANGE",
+               "micro_batches=FIRST:LAST[:STEP] or pipeline_ranks=..., as csv (default), json, jsonl or markdown");
+  options.text("clusters", "A,B", "with a plan: the same plan on several clusters, each with its own profile");
   add_result_format(options, {"svg"});
   add_overrides(options);
   add_html(options);
@@ -134,26 +127,24 @@ po::options_description compare_command_options() {
 }  // namespace
 
 int compare(const Invocation& invocation) {
-  const po::options_description options = compare_command_options();
-  po::variables_map values;
+  const Options options = compare_command_options();
+  Values values;
   const Usage usage = {
       "hourglass compare [PLAN.json | --ranks P --micro-batches M --costs LIST] [options]",
       "Pipeline schedules side by side, on a plan or on abstract costs; or one plan on several clusters.",
       {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  if (values.count("clusters") > 0) return compare_clusters(values, invocation);
-  const bool sweeping = values.count("sweep") > 0;
+  if (values.has("clusters")) return compare_clusters(values, invocation);
+  const bool sweeping = values.has("sweep");
   const std::vector<std::string> formats =
       sweeping ? std::vector<std::string>{"csv", "json", "jsonl", "markdown"} : result_formats({"svg"});
   const std::string format = format_of(values, formats);
-  if (sweeping && values.count("html") > 0)
-    throw base::UsageError("is for one comparison", "--html", "leave out --sweep");
+  if (sweeping && values.has("html")) throw base::UsageError("is for one comparison", "--html", "leave out --sweep");
   const planner::CompareOptions chosen = compare_options(values);
   check_exclusive(values);
-  const planner::SweepRange range =
-      sweeping ? planner::read_sweep_range(values["sweep"].as<std::string>()) : planner::SweepRange{};
-  if (values.count("plan") > 0) {
-    sim::Inputs inputs = sim::load_inputs(values["plan"].as<std::string>(), overrides(values));
+  const planner::SweepRange range = sweeping ? planner::read_sweep_range(values.text("sweep")) : planner::SweepRange{};
+  if (values.has("plan")) {
+    sim::Inputs inputs = sim::load_inputs(values.text("plan"), overrides(values));
     inputs.provenance.argv = invocation.argv;
     if (sweeping)
       write_out(render(planner::sweep(range, inputs, chosen), format, inputs.provenance));
@@ -164,8 +155,7 @@ int compare(const Invocation& invocation) {
   base::Provenance provenance;
   provenance.argv = invocation.argv;
   const schedules::Shape shape = shape_of(values, range.variable);
-  const schedules::Costs costs =
-      values.count("costs") > 0 ? parse_costs(values["costs"].as<std::string>()) : schedules::Costs{};
+  const schedules::Costs costs = values.has("costs") ? parse_costs(values.text("costs")) : schedules::Costs{};
   if (sweeping)
     write_out(render(planner::sweep(range, shape, costs, chosen), format, provenance));
   else

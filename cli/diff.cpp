@@ -13,8 +13,6 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 namespace {
 
 // A result names its schema near its start; everything else is read as a trace.
@@ -30,11 +28,11 @@ bool is_result(const std::string& path) {
   return head.find("\"schema_version\"") != std::string::npos;
 }
 
-reports::TraceDifferences of_traces(const std::string& a, const std::string& b, const po::variables_map& values) {
+reports::TraceDifferences of_traces(const std::string& a, const std::string& b, const Values& values) {
   const hardware::KernelTable table = kernel_table(values);
   std::optional<hardware::TraceBlocks> blocks;
-  if (values.count("blocks") > 0) {
-    const std::string name = values["blocks"].as<std::string>();
+  if (values.has("blocks")) {
+    const std::string name = values.text("blocks");
     blocks = static_cast<hardware::TraceBlocks>(place_among({"all", "pairs", "alone"}, name, "choice", "--blocks"));
   }
   return reports::trace_differences(hardware::load_trace(a, table), hardware::load_trace(b, table), blocks);
@@ -43,13 +41,13 @@ reports::TraceDifferences of_traces(const std::string& a, const std::string& b, 
 }  // namespace
 
 int diff(const Invocation& invocation) {
-  po::options_description options("options");
-  options.add_options()("kernels", po::value<std::string>()->value_name("FILE"),
-                        "traces: your own mapping of kernel names to classes, tried before the shipped one")(
-      "blocks", po::value<std::string>()->value_name("all|pairs|alone"),
+  Options options;
+  options.text("kernels", "FILE", "traces: your own mapping of kernel names to classes, tried before the shipped one");
+  options.text(
+      "blocks", "all|pairs|alone",
       "traces: of a simulated one only these blocks of its schedule (default: those that the other trace looks like)");
   add_result_format(options);
-  po::variables_map values;
+  Values values;
   const Usage usage = {
       "hourglass diff A B [options]",
       "Two steps beside each other in numbers: two traces of a step, simulated (simulate --trace) or "
@@ -63,7 +61,7 @@ int diff(const Invocation& invocation) {
   if (results != is_result(b))
     throw base::Error("one is a trace, the other a result", a + ", " + b, "name two of one kind");
   for (const char* option : {"kernels", "blocks"}) {
-    if (results && values.count(option) > 0)
+    if (results && values.has(option))
       throw base::UsageError("means nothing for results", std::string("--") + option, "leave it out");
   }
   base::Provenance provenance;

@@ -17,8 +17,6 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 namespace {
 
 std::string read_log(const std::string& path) {
@@ -34,7 +32,7 @@ std::string read_log(const std::string& path) {
 }
 
 // A trace tells where a step's time went; its kernels carry no shapes, so it gives a summary instead of samples.
-int import_trace(const po::variables_map& values, const std::string& path, const base::Provenance& provenance) {
+int import_trace(const Values& values, const std::string& path, const base::Provenance& provenance) {
   const std::string format = format_of(values, result_formats());
   const hardware::Trace trace = hardware::load_trace(path, kernel_table(values));
   const hardware::TraceSummary summary = hardware::trace_summary(trace);
@@ -64,18 +62,18 @@ void tell(const char* what, const std::vector<std::string>& items) {
 }
 
 // A launch script, or the flags themselves.
-int import_plan(const po::variables_map& values, const std::string& source) {
+int import_plan(const Values& values, const std::string& source) {
   const bool is_text = source.find("--") != std::string::npos && !std::filesystem::exists(source);
   format_of(values, {"json"});
   planner::MegatronOptions options;
   options.file = is_text ? "flags" : source;
-  const std::string cluster = cluster_path(values.count("cluster") > 0 ? values["cluster"].as<std::string>() : "h100");
-  const std::string model = values.count("model") > 0 ? values["model"].as<std::string>() : "";
-  const std::string output = values.count("output") > 0 ? values["output"].as<std::string>() : "";
+  const std::string cluster = cluster_path(values.has("cluster") ? values.text("cluster") : "h100");
+  const std::string model = values.has("model") ? values.text("model") : "";
+  const std::string output = values.has("output") ? values.text("output") : "";
   if (!std::filesystem::exists(cluster)) throw base::Error("cannot be opened", cluster, "name a cluster file");
   options.cluster = output.empty() ? cluster : seen_from(output, cluster);
   options.model = output.empty() || model.empty() ? model : seen_from(output, model);
-  if (values.count("gpus") > 0) options.gpus = values["gpus"].as<std::int64_t>();
+  if (values.has("gpus")) options.gpus = values.get<std::int64_t>("gpus");
   planner::MegatronImport imported = planner::import_megatron(is_text ? source : read_log(source), options);
   if (output.empty()) {
     base::Json both = {{"plan", imported.plan}};
@@ -97,7 +95,7 @@ int import_plan(const po::variables_map& values, const std::string& source) {
 }
 
 // An option that this format does not look at is a mistake, not a wish.
-void refuse_idle_options(const po::variables_map& values, const std::string& format) {
+void refuse_idle_options(const Values& values, const std::string& format) {
   std::vector<const char*> idle = {"kernels", "cluster", "model", "gpus"};
   if (format == "kineto") {
     idle = {"device",         "source", "op",     "dtype",   "map",   "ranks",
@@ -107,7 +105,7 @@ void refuse_idle_options(const po::variables_map& values, const std::string& for
     idle = {"device", "source", "op", "dtype", "map", "ranks", "ranks-per-node", "tokens", "kernels"};
   }
   for (const char* name : idle) {
-    if (values.count(name) == 0) continue;
+    if (!values.has(name)) continue;
     throw base::UsageError(fmt::format("means nothing for {}", format), std::string("--") + name, "leave it out");
   }
 }
@@ -124,41 +122,32 @@ Invocation with_flags_as_file(Invocation invocation) {
 
 }  // namespace
 
-hardware::KernelTable kernel_table(const po::variables_map& values) {
+hardware::KernelTable kernel_table(const Values& values) {
   hardware::KernelTable table = hardware::load_kernel_table(shipped("configs/kineto/kernels.json"));
-  if (values.count("kernels") > 0) table = hardware::load_kernel_table(values["kernels"].as<std::string>(), table);
+  if (values.has("kernels")) table = hardware::load_kernel_table(values.text("kernels"), table);
   return table;
 }
 
 int import_measurements(const Invocation& invocation) {
   hardware::ImportOptions import;
-  po::options_description options("options");
-  options.add_options()("output,o", po::value<std::string>()->value_name("FILE"),
-                        "write the samples there (default stdout)");
-  options.add_options()("device", po::value(&import.device)->value_name("NAME"),
-                        "the GPU measured, as clusters name it: \"H800 SXM5\"");
-  options.add_options()("source", po::value(&import.source)->value_name("TEXT"),
-                        "where the log comes from, for the citation");
-  options.add_options()("op", po::value(&import.op)->value_name("OP"),
-                        "nvbench, csv: the operator; nccl-tests: the collective, if the log does not say");
-  options.add_options()("dtype", po::value(&import.dtype)->value_name("DTYPE"),
-                        "e4m3, e5m2, bf16 or fp32, if the log does not say");
-  options.add_options()("ranks", po::value(&import.ranks)->value_name("N"),
-                        "GPUs of a collective, if the log does not say");
-  options.add_options()("ranks-per-node", po::value(&import.ranks_per_node)->value_name("N"), "of them on each node");
-  options.add_options()("tokens", po::value(&import.tokens)->value_name("N"), "deepep: tokens a rank");
-  options.add_options()("map", po::value<std::string>()->value_name("LIST"), "nvbench, csv: m=M,n=N,k=K,us=latency_us");
-  options.add_options()("kernels", po::value<std::string>()->value_name("FILE"),
-                        "kineto: your own mapping of kernel names to classes, tried before the shipped one");
-  options.add_options()("cluster", po::value<std::string>()->value_name("NAME"),
-                        "megatron: the plan's cluster, h100 (default), h800, ... or a file");
-  options.add_options()("model", po::value<std::string>()->value_name("FILE"),
-                        "megatron: a config.json, in place of the model in the flags");
-  options.add_options()("gpus", po::value<std::int64_t>()->value_name("N"),
-                        "megatron: GPUs, if the launcher's flags do not say");
+  Options options;
+  options.text("output,o", "FILE", "write the samples there (default stdout)");
+  options.fill("device", "NAME", "the GPU measured, as clusters name it: \"H800 SXM5\"", import.device);
+  options.fill("source", "TEXT", "where the log comes from, for the citation", import.source);
+  options.fill("op", "OP", "nvbench, csv: the operator; nccl-tests: the collective, if the log does not say",
+               import.op);
+  options.fill("dtype", "DTYPE", "e4m3, e5m2, bf16 or fp32, if the log does not say", import.dtype);
+  options.fill("ranks", "N", "GPUs of a collective, if the log does not say", import.ranks);
+  options.fill("ranks-per-node", "N", "of them on each node", import.ranks_per_node);
+  options.fill("tokens", "N", "deepep: tokens a rank", import.tokens);
+  options.text("map", "LIST", "nvbench, csv: m=M,n=N,k=K,us=latency_us");
+  options.text("kernels", "FILE", "kineto: your own mapping of kernel names to classes, tried before the shipped one");
+  options.text("cluster", "NAME", "megatron: the plan's cluster, h100 (default), h800, ... or a file");
+  options.text("model", "FILE", "megatron: a config.json, in place of the model in the flags");
+  options.number<std::int64_t>("gpus", "N", "megatron: GPUs, if the launcher's flags do not say");
   add_format(options,
              "kineto: text (default), json, csv, jsonl or markdown; samples: json (default), csv, jsonl or markdown");
-  po::variables_map values;
+  Values values;
   const Usage usage = {
       "hourglass import FORMAT FILE [options]   (nccl-tests, deepep, deepgemm, nvbench, csv, kineto, megatron)\n"
       "       hourglass import megatron SCRIPT|'FLAGS' [options]",
@@ -173,19 +162,19 @@ int import_measurements(const Invocation& invocation) {
   place_among(formats, format, "format", "hourglass import");
   refuse_idle_options(values, format);
   import.file = required(values, "file", "the FILE");
-  if (values.count("map") > 0) import.columns = hardware::parse_column_map(values["map"].as<std::string>());
+  if (values.has("map")) import.columns = hardware::parse_column_map(values.text("map"));
   base::Provenance provenance;
   provenance.argv = invocation.argv;
   if (format == "kineto") return import_trace(values, import.file, provenance);
   if (format == "megatron") return import_plan(values, import.file);
   const std::string table = format_of(values, {"json", "csv", "jsonl", "markdown"});
-  if (values.count("format") > 0 && values.count("output") > 0)
+  if (values.has("format") && values.has("output"))
     throw base::UsageError("samples are written as json", "--format", "leave out one of --format and --output");
   const hardware::Imported imported = hardware::import_log(format, read_log(import.file), import);
   base::Json samples = hardware::samples_json(imported.set);
   const std::string text = samples.dump(1) + "\n";
-  if (values.count("output") > 0)
-    write_file(values["output"].as<std::string>(), text);
+  if (values.has("output"))
+    write_file(values.text("output"), text);
   else if (table == "json")
     write_out(text);
   else {

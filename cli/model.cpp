@@ -8,15 +8,12 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 int model(const Invocation& invocation) {
-  po::options_description options("options");
+  Options options;
   std::int64_t sequence_length = 4096;
-  options.add_options()("sequence-length", po::value(&sequence_length)->value_name("N"),
-                        "tokens of a sequence, for the FLOPs (default 4096)");
+  options.fill("sequence-length", "N", "tokens of a sequence, for the FLOPs (default 4096)", sequence_length);
   add_result_format(options);
-  po::variables_map values;
+  Values values;
   const Usage usage = {"hourglass model CONFIG.json [options]",
                        "Parameters, FLOPs and KV cache of a Hugging Face config.json.",
                        {"config"}};

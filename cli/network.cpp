@@ -7,21 +7,17 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
-void add_network_options(po::options_description& options) {
-  options.add_options()(
-      "cluster", po::value<std::string>()->default_value("configs/clusters/h800.json")->value_name("FILE"),
-      "the cluster")("gpus", po::value<std::int64_t>()->value_name("N"), "build only the first N GPUs of it")(
-      "fail", po::value<std::vector<std::string>>()->composing()->value_name("NAME"),
-      "take out a plane, switch, NIC or cable: plane0, plane1.spine2, node0.nic3; may be repeated")(
-      "set", po::value<std::vector<std::string>>()->composing()->value_name("KEY=VALUE"),
-      "override an input, e.g. cluster.fabric.kind=multi_rail; may be repeated");
+void add_network_options(Options& options) {
+  options.text("cluster", "FILE", "the cluster", "configs/clusters/h800.json");
+  options.number<std::int64_t>("gpus", "N", "build only the first N GPUs of it");
+  options.texts("fail", "NAME",
+                "take out a plane, switch, NIC or cable: plane0, plane1.spine2, node0.nic3; may be repeated");
+  options.texts("set", "KEY=VALUE", "override an input, e.g. cluster.fabric.kind=multi_rail; may be repeated");
 }
 
-NetworkInputs read_network(const Invocation& invocation, const po::variables_map& values, std::int64_t gpus) {
+NetworkInputs read_network(const Invocation& invocation, const Values& values, std::int64_t gpus) {
   NetworkInputs inputs;
-  inputs.cluster_file = values["cluster"].as<std::string>();
+  inputs.cluster_file = values.text("cluster");
   base::JsonFile file = base::load_json(inputs.cluster_file);
   inputs.provenance.argv = invocation.argv;
   inputs.provenance.inputs.push_back({inputs.cluster_file, file.text_hash});
@@ -33,13 +29,13 @@ NetworkInputs read_network(const Invocation& invocation, const po::variables_map
   }
   inputs.cluster = hardware::read_cluster(file.value, inputs.cluster_file);
   if (gpus == 0) gpus = inputs.cluster.gpus;
-  if (values.count("gpus") > 0) gpus = values["gpus"].as<std::int64_t>();
+  if (values.has("gpus")) gpus = values.get<std::int64_t>("gpus");
   if (gpus > 1 << 20)
     throw base::Error(fmt::format("{} GPUs are too many to draw every wire of", gpus), "--gpus",
                       "take at most 1048576");
   inputs.topology = hardware::build_topology(inputs.cluster, gpus);
-  if (values.count("fail") > 0) {
-    for (const std::string& name : values["fail"].as<std::vector<std::string>>()) hardware::fail(inputs.topology, name);
+  if (values.has("fail")) {
+    for (const std::string& name : values.texts("fail")) hardware::fail(inputs.topology, name);
   }
   return inputs;
 }

@@ -14,9 +14,8 @@ struct NetworkInputs {
   base::Provenance provenance;
 };
 
-void add_network_options(boost::program_options::options_description& options);
+void add_network_options(Options& options);
 // `gpus`: how many to build if --gpus does not say; 0: the whole cluster.
-NetworkInputs read_network(const Invocation& invocation, const boost::program_options::variables_map& values,
-                           std::int64_t gpus);
+NetworkInputs read_network(const Invocation& invocation, const Values& values, std::int64_t gpus);
 
 }  // namespace hourglass::cli

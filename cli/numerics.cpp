@@ -14,8 +14,6 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 namespace {
 
 const std::vector<int> promotions = {0, 512, 256, 128, 64, 32};
@@ -52,30 +50,26 @@ std::vector<reports::PrecisionRow> precision_study(const hardware::Cluster& clus
   return rows;
 }
 
-std::string named_or_shipped(const po::variables_map& values, const std::string& option, const std::string& path) {
-  return values.count(option) > 0 ? values[option].as<std::string>() : shipped(path);
+std::string named_or_shipped(const Values& values, const std::string& option, const std::string& path) {
+  return values.has(option) ? values.text(option) : shipped(path);
 }
 
-po::options_description numerics_options() {
-  po::options_description options("options");
-  options.add_options()("k", po::value<std::vector<std::int64_t>>()->multitoken()->value_name("K..."),
-                        "lengths of the sums; default: 1024 4096 16384");
-  options.add_options()("outputs", po::value<std::int64_t>()->default_value(64)->value_name("N"),
-                        "N x N results; the largest error grows a little with N");
-  options.add_options()("bits", po::value<int>()->default_value(14)->value_name("N"),
-                        "significant bits of the accumulator; Hopper: about 14");
-  options.add_options()("data", po::value<std::string>()->default_value("normal")->value_name("DATA"),
-                        "normal (mean 0) or uniform in [0, 1)");
-  options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "of the data");
-  options.add_options()("cluster", po::value<std::string>()->value_name("FILE"), "default: the shipped h800");
-  options.add_options()("profile", po::value<std::string>()->value_name("FILE"), "default: the shipped h800");
+Options numerics_options() {
+  Options options;
+  options.numbers("k", "K...", "lengths of the sums; default: 1024 4096 16384");
+  options.number<std::int64_t>("outputs", "N", "N x N results; the largest error grows a little with N", 64);
+  options.number<int>("bits", "N", "significant bits of the accumulator; Hopper: about 14", 14);
+  options.text("data", "DATA", "normal (mean 0) or uniform in [0, 1)", "normal");
+  options.number<std::uint64_t>("seed", "N", "of the data", 1);
+  options.text("cluster", "FILE", "default: the shipped h800");
+  options.text("profile", "FILE", "default: the shipped h800");
   add_result_format(options, {"svg"});
   return options;
 }
 
-std::vector<std::int64_t> lengths_of(const po::variables_map& values) {
-  const std::vector<std::int64_t> ks = values.count("k") > 0 ? values["k"].as<std::vector<std::int64_t>>()
-                                                             : std::vector<std::int64_t>{1024, 4096, 16384};
+std::vector<std::int64_t> lengths_of(const Values& values) {
+  const std::vector<std::int64_t> ks =
+      values.has("k") ? values.get<std::vector<std::int64_t>>("k") : std::vector<std::int64_t>{1024, 4096, 16384};
   for (const std::int64_t k : ks) {
     if (k < 1 || k > 1'000'000)
       throw base::UsageError(fmt::format("a sum of {} products", k), "--k", "use 1 to 1000000");
@@ -86,20 +80,20 @@ std::vector<std::int64_t> lengths_of(const po::variables_map& values) {
 }  // namespace
 
 int numerics(const Invocation& invocation) {
-  po::variables_map values;
+  Values values;
   const Usage usage = {"hourglass numerics [--k K...] [--outputs N] [--data normal|uniform] [options]",
                        "What FP8 costs and gains: accumulation error, promotion, scales, formats, throughput by shape.",
                        {}};
   if (!parse(invocation, usage, numerics_options(), values)) return 0;
-  const std::string format = format_of(values, result_formats({"svg"})), data = values["data"].as<std::string>();
+  const std::string format = format_of(values, result_formats({"svg"})), data = values.text("data");
   place_among({"normal", "uniform"}, data, "data", "--data");
-  const std::int64_t outputs = values["outputs"].as<std::int64_t>();
+  const std::int64_t outputs = values.get<std::int64_t>("outputs");
   if (outputs < 2 || outputs > 1024)
     throw base::UsageError(fmt::format("{} x {} results", outputs, outputs), "--outputs", "use 2 to 1024");
-  const int bits = values["bits"].as<int>();
+  const int bits = values.get<int>("bits");
   if (bits < 4 || bits > 40) throw base::UsageError(fmt::format("{} bits", bits), "--bits", "use 4 to 40");
   const std::vector<std::int64_t> ks = lengths_of(values);
-  const std::uint64_t seed = values["seed"].as<std::uint64_t>();
+  const std::uint64_t seed = values.get<std::uint64_t>("seed");
 
   const std::string cluster_file = named_or_shipped(values, "cluster", "configs/clusters/h800.json"),
                     profile_file = named_or_shipped(values, "profile", "configs/profiles/h800.json");

@@ -14,18 +14,16 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 namespace {
 
 // How many GPUs for so many days?
-int solve(const po::variables_map& values, const sim::Inputs& inputs, const std::string& format) {
-  const std::string unknown = values["solve"].as<std::string>();
+int solve(const Values& values, const sim::Inputs& inputs, const std::string& format) {
+  const std::string unknown = values.text("solve");
   if (unknown != "gpus")
     throw base::UsageError(fmt::format("cannot solve for '{}'", base::printable(unknown)), "--solve",
                            base::suggestion(unknown, {"gpus"}));
-  if (values.count("max-days") == 0) throw base::UsageError("needs --max-days", "--solve", "say how long it may take");
-  const double days = values["max-days"].as<double>();
+  if (!values.has("max-days")) throw base::UsageError("needs --max-days", "--solve", "say how long it may take");
+  const double days = values.get<double>("max-days");
   if (!(days > 0.0 && days < 1e6))
     throw base::UsageError(fmt::format("{} days is no time to train", days), "--max-days", "give more than 0");
   const planner::GpuSolution solution = planner::solve_gpus(inputs, days);
@@ -38,28 +36,27 @@ int solve(const po::variables_map& values, const sim::Inputs& inputs, const std:
 }  // namespace
 
 int plan(const Invocation& invocation) {
-  po::options_description options("options");
-  options.add_options()("solve", po::value<std::string>()->value_name("gpus"),
-                        "instead: the fewest legal GPUs for --max-days")(
-      "max-days", po::value<double>()->value_name("DAYS"), "with --solve: on the calendar, failures included");
+  Options options;
+  options.text("solve", "gpus", "instead: the fewest legal GPUs for --max-days");
+  options.number<double>("max-days", "DAYS", "with --solve: on the calendar, failures included");
   add_result_format(options, {"svg"});
   add_overrides(options);
-  options.add_options()("explain", "text: also print where every cost comes from");
+  options.flag("explain", "text: also print where every cost comes from");
   add_html(options);
-  po::variables_map values;
+  Values values;
   const Usage usage = {"hourglass plan PLAN.json [options]",
                        "The GPU-hour budget of a training run: every stage's step is simulated, then multiplied; its "
                        "range,\nand what failures, checkpoints and restarts add.",
                        {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const bool solving = values.count("solve") > 0;
+  const bool solving = values.has("solve");
   const std::string format = format_of(values, solving ? result_formats() : result_formats({"svg"}));
-  if (solving && values.count("html") > 0) throw base::UsageError("is for a budget", "--html", "leave out --solve");
-  if (values.count("max-days") > 0 && !solving)
+  if (solving && values.has("html")) throw base::UsageError("is for a budget", "--html", "leave out --solve");
+  if (values.has("max-days") && !solving)
     throw base::UsageError("is for --solve gpus", "--max-days", "add --solve gpus");
   sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
   inputs.provenance.argv = invocation.argv;
-  if (values.count("solve") > 0) return solve(values, inputs, format);
+  if (values.has("solve")) return solve(values, inputs, format);
   inputs.provenance.seed = static_cast<std::uint64_t>(inputs.plan.operations.uncertainty.seed);
   const bool terminal = isatty(STDERR_FILENO) != 0;
   const auto progress = [](std::size_t done, std::size_t total) {
@@ -68,7 +65,7 @@ int plan(const Invocation& invocation) {
   const planner::Budget budget = planner::make_budget(inputs, terminal ? planner::Progress(progress) : nullptr);
   if (terminal) fmt::print(stderr, "\r{:40}\r", "");
   write_html(values, [&] { return reports::budget_html(budget, inputs); });
-  const bool explained = values.count("explain") > 0;
+  const bool explained = values.has("explain");
   write_result(format,
                {[&] {
                   return reports::budget_text(budget) +

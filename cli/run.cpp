@@ -23,8 +23,6 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 namespace {
 
 using Scalar = float;
@@ -39,28 +37,27 @@ enum class Times : std::uint8_t { none, measured, compared };
 // A path, even if nothing is there, so that the error is about the file.
 bool names_a_file(const std::string& name) { return name.find_first_of("./") != std::string::npos; }
 
-schedules::Schedule schedule_of(const std::string& name, const po::variables_map& values, const RunOptions& options) {
+schedules::Schedule schedule_of(const std::string& name, const Values& values, const RunOptions& options) {
   if (!names_a_file(name)) {
     for (const char* option : {"ranks", "micro-batches"}) {
-      if (values.count(option) == 0)
+      if (!values.has(option))
         throw base::UsageError("is missing", std::string("--") + option, "see hourglass run --help");
     }
     return schedules::generate(name, {options.ranks, options.micro_batches, options.chunks});
   }
   for (const char* option : {"ranks", "micro-batches", "chunks"}) {
-    if (values.count(option) > 0)
-      throw base::UsageError("is what the file says", std::string("--") + option, "leave it out");
+    if (values.has(option)) throw base::UsageError("is what the file says", std::string("--") + option, "leave it out");
   }
   return schedules::read_schedule(name);
 }
 
 // "2,1,1,1", one number a stage; without it two layers a stage, one on the last, which has the head and the MTP module.
-std::vector<kernels::Index> layers_of(const po::variables_map& values, int stages) {
+std::vector<kernels::Index> layers_of(const Values& values, int stages) {
   std::vector<kernels::Index> layers(static_cast<std::size_t>(stages), 2);
   if (stages > 1) layers.back() = 1;
-  if (values.count("layers") == 0) return layers;
+  if (!values.has("layers")) return layers;
   layers.clear();
-  for (const std::string& part : split(values["layers"].as<std::string>(), ',')) {
+  for (const std::string& part : split(values.text("layers"), ',')) {
     kernels::Index number = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), number);
     if (error != std::errc() || end != part.data() + part.size() || number < 0 || number > 64)
@@ -74,14 +71,14 @@ std::vector<kernels::Index> layers_of(const po::variables_map& values, int stage
   return layers;
 }
 
-kernels::ModelShape model_of(const po::variables_map& values, const RunOptions& options, int stages) {
+kernels::ModelShape model_of(const Values& values, const RunOptions& options, int stages) {
   kernels::ModelShape shape;
   shape.layers_per_stage = layers_of(values, stages);
   shape.length = options.sequence_length;
-  const std::string attention = values["attention"].as<std::string>();
+  const std::string attention = values.text("attention");
   place_among({"mla", "gqa"}, attention, "attention", "--attention");
   if (attention == "gqa") shape.attention = kernels::AttentionChoice::gqa;
-  shape.mtp = values.count("no-mtp") == 0;
+  shape.mtp = !values.has("no-mtp");
   return shape;
 }
 
@@ -242,39 +239,40 @@ void write_trace(const std::string& path, const schedules::Schedule& schedule, c
   write_file(path, reports::chrome_trace(inputs, result, record_of(schedule, timeline)));
 }
 
-void add_run_options(po::options_description& options, RunOptions& chosen) {
-  options.add_options()("backend", po::value<std::string>()->default_value("cpu")->value_name("NAME"),
-                        "cpu: a thread a pipeline rank, each kernel on one thread")(
-      "ranks", po::value(&chosen.ranks)->value_name("P"), "pipeline ranks")(
-      "micro-batches", po::value(&chosen.micro_batches)->value_name("M"), "micro-batches a step")(
-      "chunks", po::value(&chosen.chunks)->value_name("V"), "stages a rank, for the schedules that take a number")(
-      "layers", po::value<std::string>()->value_name("LIST"),
-      "layers of each stage, e.g. 2,1,1,0 (default: 2, on the last 1)")(
-      "attention", po::value<std::string>()->default_value("mla")->value_name("NAME"), "mla or gqa")(
-      "no-mtp", "leave out the multi-token prediction module")(
-      "sequence-length", po::value(&chosen.sequence_length)->value_name("N"), "tokens of a micro-batch (default 128)")(
-      "seed", po::value(&chosen.seed)->value_name("N"), "of weights and tokens (default 1)")(
+void add_run_options(Options& options, RunOptions& chosen) {
+  options.text("backend", "NAME", "cpu: a thread a pipeline rank, each kernel on one thread", "cpu");
+  options.fill("ranks", "P", "pipeline ranks", chosen.ranks);
+  options.fill("micro-batches", "M", "micro-batches a step", chosen.micro_batches);
+  options.fill("chunks", "V", "stages a rank, for the schedules that take a number", chosen.chunks);
+  options.text("layers", "LIST", "layers of each stage, e.g. 2,1,1,0 (default: 2, on the last 1)");
+  options.text("attention", "NAME", "mla or gqa", "mla");
+  options.flag("no-mtp", "leave out the multi-token prediction module");
+  options.fill("sequence-length", "N", "tokens of a micro-batch (default 128)", chosen.sequence_length);
+  options.fill("seed", "N", "of weights and tokens (default 1)", chosen.seed);
+  options.flag(
       "compare",
       "also predict the run: F, B and W of every stage are measured in sequential passes (before every run, on as many "
       "cores at once as the ranks use, never in the runs themselves), and a message between two threads; the "
       "schedule's "
-      "longest path over these costs is the prediction; printed by action and stage beside what was executed")(
-      "runs", po::value(&chosen.runs)->value_name("N"),
-      "with --compare: steps executed, of which the median counts "
-      "(default 5)")(
-      "trace", po::value<std::string>()->value_name("FILE"),
-      "write what ran when (with --compare, in the median run), for ui.perfetto.dev: trace.json, or trace.json.gz")(
-      "unchecked", "run a schedule that is not valid; a deadlock is found when it happens");
+      "longest path over these costs is the prediction; printed by action and stage beside what was executed");
+  options.fill("runs", "N",
+               "with --compare: steps executed, of which the median counts "
+               "(default 5)",
+               chosen.runs);
+  options.text(
+      "trace", "FILE",
+      "write what ran when (with --compare, in the median run), for ui.perfetto.dev: trace.json, or trace.json.gz");
+  options.flag("unchecked", "run a schedule that is not valid; a deadlock is found when it happens");
 }
 
 }  // namespace
 
 int run(const Invocation& invocation) {
   RunOptions chosen;
-  po::options_description options("options");
+  Options options;
   add_run_options(options, chosen);
   add_result_format(options);
-  po::variables_map values;
+  Values values;
   const Usage usage = {
       "hourglass run SCHEDULE --ranks P --micro-batches M [options]\n       hourglass run FILE [options]",
       "Executes a pipeline schedule for real, on a small DeepSeek-style model on this machine, and checks loss and\n"
@@ -283,7 +281,7 @@ int run(const Invocation& invocation) {
       {"schedule"}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = format_of(values, result_formats());
-  const std::string name = required(values, "schedule", "the SCHEDULE"), backend = values["backend"].as<std::string>();
+  const std::string name = required(values, "schedule", "the SCHEDULE"), backend = values.text("backend");
   if (backend != "cpu")
     throw base::UsageError(fmt::format("unknown backend '{}'", base::printable(backend)), "--backend",
                            "schedules run on cpu");
@@ -296,15 +294,15 @@ int run(const Invocation& invocation) {
     text << std::ifstream(name, std::ios::binary).rdbuf();
     provenance.inputs.push_back({name, base::fnv1a(text.str())});
   }
-  if (values.count("unchecked") == 0) schedules::validate(schedule);
+  if (!values.has("unchecked")) schedules::validate(schedule);
   const kernels::ModelShape shape = model_of(values, chosen, schedule.stages);
   check(schedule, shape, chosen);
-  const bool timed = values.count("trace") > 0 || format != "text";
-  const Times times = values.count("compare") > 0 ? Times::compared : timed ? Times::measured : Times::none;
+  const bool timed = values.has("trace") || format != "text";
+  const Times times = values.has("compare") ? Times::compared : timed ? Times::measured : Times::none;
   kernels::keep_freed_memory();
   kernels::Timeline timeline;
   const reports::RunReport report = execute(schedule, shape, chosen, times, timeline);
-  if (values.count("trace") > 0) write_trace(values["trace"].as<std::string>(), schedule, timeline, provenance);
+  if (values.has("trace")) write_trace(values.text("trace"), schedule, timeline, provenance);
   write_result(format, {[&] { return reports::run_text(report); },
                         [&] { return reports::run_json(report, provenance); },
                         {"", "ranks", "comparison.actions"}});

@@ -20,8 +20,6 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 namespace {
 
 base::Json provenance_of(const Invocation& invocation) {
@@ -73,37 +71,35 @@ std::string letters_text(const schedules::Schedule& schedule, const schedules::C
                      e.makespan, e.span, e.bubble, e.peak_activations);
 }
 
-void add_check_options(po::options_description& options) {
-  options.add_options()("costs", po::value<std::string>()->value_name("LIST"), "for the times: F=1,B=1,W=1,FB=3,p2p=0")(
-      "memory-cap", po::value<std::string>()->value_name("N"),
-      "refuse an order in which a rank holds more micro-batches")(
-      "blocking", "refuse an order that deadlocks if sends and receives block");
+void add_check_options(Options& options) {
+  options.text("costs", "LIST", "for the times: F=1,B=1,W=1,FB=3,p2p=0");
+  options.text("memory-cap", "N", "refuse an order in which a rank holds more micro-batches");
+  options.flag("blocking", "refuse an order that deadlocks if sends and receives block");
 }
 
-schedules::ValidateOptions validate_options(const po::variables_map& values) {
+schedules::ValidateOptions validate_options(const Values& values) {
   schedules::ValidateOptions options;
-  if (values.count("memory-cap") > 0)
-    options.activation_cap = parse_positive(values["memory-cap"].as<std::string>(), "--memory-cap");
-  if (values.count("blocking") > 0) options.point_to_point = schedules::PointToPoint::blocking;
+  if (values.has("memory-cap")) options.activation_cap = parse_positive(values.text("memory-cap"), "--memory-cap");
+  if (values.has("blocking")) options.point_to_point = schedules::PointToPoint::blocking;
   return options;
 }
 
-schedules::Schedule generated(const po::variables_map& values) {
+schedules::Schedule generated(const Values& values) {
   const std::string name = required(values, "name", "the schedule's NAME");
   for (const char* option : {"ranks", "micro-batches"}) {
-    if (values.count(option) == 0)
+    if (!values.has(option))
       throw base::UsageError("is missing", std::string("--") + option, "see hourglass schedule --help");
   }
-  return schedules::generate(
-      name, {values["ranks"].as<int>(), values["micro-batches"].as<int>(), values["chunks"].as<int>()});
+  return schedules::generate(name,
+                             {values.get<int>("ranks"), values.get<int>("micro-batches"), values.get<int>("chunks")});
 }
 
-schedules::Schedule imported(const po::variables_map& values) {
+schedules::Schedule imported(const Values& values) {
   for (const char* option : {"name", "ranks", "micro-batches"}) {
-    if (values.count(option) > 0)
+    if (values.has(option))
       throw base::UsageError("the schedule is given twice", "--validate", "name a file or a schedule, not both");
   }
-  return schedules::read_schedule(values["validate"].as<std::string>());
+  return schedules::read_schedule(values.text("validate"));
 }
 
 std::string verdict(const schedules::Schedule& s, const schedules::Costs& costs) {
@@ -139,36 +135,34 @@ int schedule(const Invocation& invocation) {
   if (!invocation.arguments.empty() && invocation.arguments.front() == "synthesize") {
     return synthesize({invocation.argv, {invocation.arguments.begin() + 1, invocation.arguments.end()}});
   }
-  po::options_description options("options");
-  options.add_options()("ranks", po::value<int>()->value_name("P"), "pipeline ranks")(
-      "micro-batches", po::value<int>()->value_name("M"), "micro-batches a step")(
-      "chunks", po::value<int>()->default_value(0)->value_name("V"),
-      "stages a rank, for the schedules that take a number")(
-      "validate", po::value<std::string>()->value_name("FILE"),
-      "check this file (our json or csv, or PyTorch's csv) instead of generating")("list", "list the schedules");
+  Options options;
+  options.number<int>("ranks", "P", "pipeline ranks");
+  options.number<int>("micro-batches", "M", "micro-batches a step");
+  options.number<int>("chunks", "V", "stages a rank, for the schedules that take a number", 0);
+  options.text("validate", "FILE", "check this file (our json or csv, or PyTorch's csv) instead of generating");
+  options.flag("list", "list the schedules");
   add_check_options(options);
   add_format(options, schedule_formats_help() +
                           " (default letters; with --validate, a verdict; --list: text, json, csv, jsonl or markdown)");
-  po::variables_map values;
+  Values values;
   const Usage usage = {
       "hourglass schedule NAME --ranks P --micro-batches M [options]\n       hourglass schedule synthesize --help\n"
       "       hourglass schedule --validate FILE",
       "Prints a pipeline schedule, checks a foreign one, or searches for a better one.",
       {"name"}};
   if (!parse(invocation, usage, options, values)) return 0;
-  if (values.count("list") > 0) {
+  if (values.has("list")) {
     write_result(format_of(values, result_formats()),
                  {list_text, [&] { return list_json(invocation); }, {"catalogue"}});
     return 0;
   }
-  const bool checking = values.count("validate") > 0;
+  const bool checking = values.has("validate");
   const std::string format = format_of(values, schedule_formats());
-  const schedules::Costs costs =
-      values.count("costs") > 0 ? parse_costs(values["costs"].as<std::string>()) : schedules::Costs{};
+  const schedules::Costs costs = values.has("costs") ? parse_costs(values.text("costs")) : schedules::Costs{};
   const schedules::Schedule made = checking ? imported(values) : generated(values);
   schedules::validate(made, validate_options(values));
-  write_out(checking && values.count("format") == 0 ? verdict(made, costs)
-                                                    : schedule_output(made, costs, format, invocation));
+  write_out(checking && !values.has("format") ? verdict(made, costs)
+                                              : schedule_output(made, costs, format, invocation));
   return 0;
 }
 

@@ -18,41 +18,35 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 namespace {
 
-po::options_description search_options() {
-  po::options_description options("options");
-  const auto add = [&](const char* name, const char* value, const char* text) {
-    options.add_options()(name, po::value<std::string>()->value_name(value), text);
-  };
-  add("schedules", "A,B,C", "which to try (default: all)");
-  add("clusters", "A,B", "clusters to try: h800, h100, ... or files (default: the plan's)");
-  add("gpus", "A,B", "GPU counts to try (default: the plan's)");
-  add("max-gpus", "N", "try all powers of two of nodes up to N GPUs");
-  add("max-days", "DAYS", "the plan's training stages must end in this");
-  add("memory-headroom", "SHARE", "leave this share of a GPU's memory free (default 0)");
-  add("global-batch", "A,B", "sequences a step to try (default: the plan's)");
-  add("precisions", "A,B", "bf16, fp8_block, fp8_tensor to try (default: the plan's)");
-  options.add_options()("every-recompute", "try every set of recomputed operators instead of a ladder of eight");
-  options.add_options()("no-bound", "simulate every plan that fits, also where it cannot win");
-  options.add_options()("why-not", po::value<std::vector<std::string>>()->composing()->value_name("KEY=VALUE"),
-                        "explain why the best plan has not this value: pp=8, schedule=1f1b, ...; may be repeated");
-  add("shard", "I/N", "do one of N parts (default: from Slurm's or MPI's environment, else all)");
-  add("results", "FILE", "write JSON Lines there; a file that is there is continued");
-  options.add_options()("merge", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE..."),
-                        "the result of all shards' files, nothing is run");
+Options search_options() {
+  Options options;
+  options.text("schedules", "A,B,C", "which to try (default: all)");
+  options.text("clusters", "A,B", "clusters to try: h800, h100, ... or files (default: the plan's)");
+  options.text("gpus", "A,B", "GPU counts to try (default: the plan's)");
+  options.text("max-gpus", "N", "try all powers of two of nodes up to N GPUs");
+  options.text("max-days", "DAYS", "the plan's training stages must end in this");
+  options.text("memory-headroom", "SHARE", "leave this share of a GPU's memory free (default 0)");
+  options.text("global-batch", "A,B", "sequences a step to try (default: the plan's)");
+  options.text("precisions", "A,B", "bf16, fp8_block, fp8_tensor to try (default: the plan's)");
+  options.flag("every-recompute", "try every set of recomputed operators instead of a ladder of eight");
+  options.flag("no-bound", "simulate every plan that fits, also where it cannot win");
+  options.texts("why-not", "KEY=VALUE",
+                "explain why the best plan has not this value: pp=8, schedule=1f1b, ...; may be repeated");
+  options.text("shard", "I/N", "do one of N parts (default: from Slurm's or MPI's environment, else all)");
+  options.text("results", "FILE", "write JSON Lines there; a file that is there is continued");
+  options.words("merge", "FILE...", "the result of all shards' files, nothing is run");
   add_result_format(options, {"plan", "megatron", "layout"});
   add_overrides(options);
   add_html(options);
   return options;
 }
 
-std::vector<std::int64_t> counts(const po::variables_map& values, const char* name) {
+std::vector<std::int64_t> counts(const Values& values, const char* name) {
   std::vector<std::int64_t> all;
-  if (values.count(name) == 0) return all;
-  for (const std::string& part : split(values[name].as<std::string>(), ',')) {
+  if (!values.has(name)) return all;
+  for (const std::string& part : split(values.text(name), ',')) {
     const bool digits = !part.empty() && part.size() < 10 && part.find_first_not_of("0123456789") == std::string::npos;
     if (!digits || std::stoll(part) == 0)
       throw base::UsageError(fmt::format("'{}' is no count", base::printable(part)), std::string("--") + name,
@@ -62,9 +56,9 @@ std::vector<std::int64_t> counts(const po::variables_map& values, const char* na
   return all;
 }
 
-double number(const po::variables_map& values, const char* name, double absent) {
-  if (values.count(name) == 0) return absent;
-  const std::string text = values[name].as<std::string>();
+double number(const Values& values, const char* name, double absent) {
+  if (!values.has(name)) return absent;
+  const std::string text = values.text(name);
   try {
     std::size_t used = 0;
     const double value = std::stod(text, &used);
@@ -74,10 +68,10 @@ double number(const po::variables_map& values, const char* name, double absent) 
   throw base::UsageError(fmt::format("'{}' is no number from 0 on", base::printable(text)), std::string("--") + name);
 }
 
-std::vector<model::Precision> precisions(const po::variables_map& values) {
+std::vector<model::Precision> precisions(const Values& values) {
   std::vector<model::Precision> all;
-  if (values.count("precisions") == 0) return all;
-  for (const std::string& part : split(values["precisions"].as<std::string>(), ',')) {
+  if (!values.has("precisions")) return all;
+  for (const std::string& part : split(values.text("precisions"), ',')) {
     if (part != "bf16" && part != "fp8_block" && part != "fp8_tensor")
       throw base::UsageError(fmt::format("'{}' is no precision", base::printable(part)), "--precisions",
                              base::suggestion(part, {"bf16", "fp8_block", "fp8_tensor"}));
@@ -96,10 +90,10 @@ void tell_what_no_plan_holds(const std::vector<std::string>& overrides) {
   }
 }
 
-planner::SearchOptions read_options(const po::variables_map& values) {
+planner::SearchOptions read_options(const Values& values) {
   planner::SearchOptions chosen;
-  if (values.count("schedules") > 0 && values["schedules"].as<std::string>() != "all") {
-    chosen.space.schedules = split(values["schedules"].as<std::string>(), ',');
+  if (values.has("schedules") && values.text("schedules") != "all") {
+    chosen.space.schedules = split(values.text("schedules"), ',');
     for (const std::string& name : chosen.space.schedules)
       place_among(schedules::names(), name, "schedule", "--schedules");
   }
@@ -108,23 +102,23 @@ planner::SearchOptions read_options(const po::variables_map& values) {
   const std::vector<std::int64_t> most = counts(values, "max-gpus");
   if (!most.empty()) chosen.space.max_gpus = most.front();
   chosen.space.precisions = precisions(values);
-  chosen.space.every_recompute = values.count("every-recompute") > 0;
+  chosen.space.every_recompute = values.has("every-recompute");
   chosen.memory_headroom = number(values, "memory-headroom", 0.0);
   if (chosen.memory_headroom >= 1.0)
     throw base::UsageError(fmt::format("{} is not a share", chosen.memory_headroom), "--memory-headroom",
                            "give at least 0 and less than 1");
   chosen.max_days = number(values, "max-days", 0.0);
-  chosen.bound = values.count("no-bound") == 0;
-  if (values.count("why-not") > 0) chosen.why_not = values["why-not"].as<std::vector<std::string>>();
+  chosen.bound = !values.has("no-bound");
+  if (values.has("why-not")) chosen.why_not = values.texts("why-not");
   return chosen;
 }
 
 // A name is a file beside the plan's own cluster.
-std::vector<sim::Inputs> on_clusters(sim::Inputs& inputs, const po::variables_map& values,
+std::vector<sim::Inputs> on_clusters(sim::Inputs& inputs, const Values& values,
                                      const std::vector<std::string>& assignments) {
-  if (values.count("clusters") == 0) return {};
+  if (!values.has("clusters")) return {};
   std::vector<sim::Inputs> all;
-  for (const std::string& name : split(values["clusters"].as<std::string>(), ',')) {
+  for (const std::string& name : split(values.text("clusters"), ',')) {
     const std::filesystem::path beside =
         std::filesystem::path(inputs.plan.cluster_file).parent_path() / (name + ".json");
     all.push_back(
@@ -184,7 +178,7 @@ std::string best_as(const std::string& format, const planner::Search& search, co
 }  // namespace
 
 int search(const Invocation& invocation) {
-  po::variables_map values;
+  Values values;
   const Usage usage = {
       "hourglass search PLAN.json [options]",
       "Tries every legal plan for the model: parallelism, schedule, batch, recomputation, SMs, clusters; "
@@ -197,9 +191,9 @@ int search(const Invocation& invocation) {
   const Processes processes;
   planner::Shard shard = processes.count() > 1 ? planner::Shard{processes.rank(), processes.count(), "MPI"}
                                                : planner::shard_from_environment();
-  if (values.count("shard") > 0) {
+  if (values.has("shard")) {
     if (processes.count() > 1) throw base::UsageError("has no place under MPI", "--shard", "leave it out");
-    shard = planner::parse_shard(values["shard"].as<std::string>());
+    shard = planner::parse_shard(values.text("shard"));
   }
   sim::Inputs inputs = sim::load_inputs(file, overrides(values), true);
   inputs.provenance.argv = invocation.argv;
@@ -208,11 +202,11 @@ int search(const Invocation& invocation) {
   if (chosen.max_days > 0.0 && search.training_tokens() <= 0.0)
     throw base::UsageError("the plan has no training stages", "--max-days", "add stages to it");
   std::vector<planner::UnitResult> units;
-  if (values.count("merge") > 0) {
-    units = planner::merged(values["merge"].as<std::vector<std::string>>(), search);
+  if (values.has("merge")) {
+    units = planner::merged(values.texts("merge"), search);
     shard = {};
   } else {
-    std::string results = values.count("results") > 0 ? values["results"].as<std::string>() : "";
+    std::string results = values.has("results") ? values.text("results") : "";
     if (!results.empty() && processes.count() > 1) results += fmt::format(".{}", processes.rank());
     units = run_units(search, shard, processes, results);
     if (processes.count() > 1) {

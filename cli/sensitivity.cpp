@@ -8,22 +8,19 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 int sensitivity(const Invocation& invocation) {
-  po::options_description options("options");
-  options.add_options()("change", po::value<double>()->value_name("PERCENT"),
-                        "how far each input moves to both sides (default 10)");
+  Options options;
+  options.number<double>("change", "PERCENT", "how far each input moves to both sides (default 10)");
   add_result_format(options, {"svg"});
   add_overrides(options);
-  po::variables_map values;
+  Values values;
   const Usage usage = {"hourglass sensitivity PLAN.json [options]",
                        "What the run's time owes to links, chips and balance: each input moved and simulated again, "
                        "largest effect first.",
                        {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = format_of(values, result_formats({"svg"}));
-  const double change = values.count("change") > 0 ? values["change"].as<double>() : 10.0;
+  const double change = values.has("change") ? values.get<double>("change") : 10.0;
   if (!(change >= 0.1 && change <= 50.0))
     throw base::UsageError(fmt::format("{} % is out of range", change), "--change", "give 0.1 to 50");
   sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));

@@ -19,12 +19,10 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 namespace {
 
-sim::Fold fold_of(const po::variables_map& values) {
-  const std::string fold = values.count("fold") > 0 ? values["fold"].as<std::string>() : "auto";
+sim::Fold fold_of(const Values& values) {
+  const std::string fold = values.has("fold") ? values.text("fold") : "auto";
   return static_cast<sim::Fold>(place_among({"auto", "on", "off"}, fold, "choice", "--fold"));
 }
 
@@ -47,52 +45,49 @@ sim::Result run(const sim::Inputs& inputs, sim::Fold fold, sim::StepRecord* reco
 }  // namespace
 
 int simulate(const Invocation& invocation) {
-  po::options_description options("options");
+  Options options;
   add_result_format(options, {"svg"});
   add_overrides(options);
-  options.add_options()("explain", "text: also print where every cost comes from");
-  options.add_options()("trace", po::value<std::string>()->value_name("FILE"),
-                        "write what ran when, for ui.perfetto.dev: trace.json, or trace.json.gz");
-  options.add_options()("overlap-order", po::value<std::string>()->value_name("FILE"),
-                        "the order of the steps of an overlapped pair, as configs/overlap/deepseek.json");
-  options.add_options()("fold", po::value<std::string>()->value_name("auto|on|off"),
-                        "simulate one GPU of each pipeline rank (auto: unless the plan's variation makes them differ)");
-  options.add_options()("tune-overlap", "try every such order and split of the SMs, and simulate the best");
-  options.add_options()("trace-operators",
-                        "in the trace: kernel by kernel, named as PyTorch's profiler would, for hourglass diff");
-  options.add_options()("trace-flows", "in the trace: an arrow for every message between pipeline ranks");
+  options.flag("explain", "text: also print where every cost comes from");
+  options.text("trace", "FILE", "write what ran when, for ui.perfetto.dev: trace.json, or trace.json.gz");
+  options.text("overlap-order", "FILE",
+               "the order of the steps of an overlapped pair, as configs/overlap/deepseek.json");
+  options.text("fold", "auto|on|off",
+               "simulate one GPU of each pipeline rank (auto: unless the plan's variation makes them differ)");
+  options.flag("tune-overlap", "try every such order and split of the SMs, and simulate the best");
+  options.flag("trace-operators",
+               "in the trace: kernel by kernel, named as PyTorch's profiler would, for hourglass diff");
+  options.flag("trace-flows", "in the trace: an arrow for every message between pipeline ranks");
   add_html(options);
-  po::variables_map values;
+  Values values;
   const Usage usage = {
       "hourglass simulate PLAN.json [options]", "One training step of the plan, rank by rank.", {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = format_of(values, result_formats({"svg"}));
   sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
   inputs.provenance.argv = invocation.argv;
-  if (values.count("overlap-order") > 0)
-    inputs.plan.overlap_order = sim::load_overlap_order(values["overlap-order"].as<std::string>());
+  if (values.has("overlap-order")) inputs.plan.overlap_order = sim::load_overlap_order(values.text("overlap-order"));
   std::optional<sim::OverlapTuning> tuning;
-  if (values.count("tune-overlap") > 0) {
+  if (values.has("tune-overlap")) {
     tuning = sim::tune_overlap(inputs);
     inputs.plan.overlap_order = tuning->best.order;
     inputs.plan.communication_sms = tuning->best.communication_sms;
   }
-  const bool traced = values.count("trace") > 0, recorded = traced || values.count("html") > 0 || format == "svg";
+  const bool traced = values.has("trace"), recorded = traced || values.has("html") || format == "svg";
   for (const char* option : {"trace-flows", "trace-operators"}) {
-    if (values.count(option) > 0 && !traced)
+    if (values.has(option) && !traced)
       throw base::UsageError("is for a trace", std::string("--") + option, "give --trace FILE");
   }
   sim::StepRecord record;
   const sim::Result result = run(inputs, fold_of(values), recorded ? &record : nullptr);
   if (traced) {
-    write_file(values["trace"].as<std::string>(),
-               reports::chrome_trace(inputs, result, record,
-                                     {values.count("trace-flows") > 0, values.count("trace-operators") > 0}));
+    write_file(values.text("trace"), reports::chrome_trace(inputs, result, record,
+                                                           {values.has("trace-flows"), values.has("trace-operators")}));
   }
   write_html(values, [&] { return reports::step_html(inputs, result, record); });
   write_result(format, {[&] {
                           return reports::step_text(inputs, result) + (tuning ? reports::tuning_text(*tuning) : "") +
-                                 (values.count("explain") > 0 ? reports::explain_text(inputs.profile) : "");
+                                 (values.has("explain") ? reports::explain_text(inputs.profile) : "");
                         },
                         [&] {
                           base::Json document = reports::step_json(result, inputs.provenance);

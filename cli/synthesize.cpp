@@ -14,25 +14,21 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 // `hourglass schedule synthesize`: its text tells what was found on every placement, the other formats export the best
 // order.
 int synthesize(const Invocation& invocation) {
-  po::options_description options("options");
+  Options options;
   schedules::SynthesisOptions search;
-  options.add_options()("ranks", po::value<int>()->value_name("P"), "pipeline ranks")(
-      "micro-batches", po::value<int>()->value_name("M"), "micro-batches a step")(
-      "costs", po::value<std::string>()->value_name("LIST"),
-      "F=1,B=1,W=1,FB=3,p2p=0, of a whole rank's work for one micro-batch")(
-      "memory-cap", po::value<std::string>()->value_name("N"),
-      "largest number of micro-batches whose activations a rank may hold")(
-      "seconds", po::value<std::string>()->value_name("S"), "how long to search (default 5)")(
-      "placement", po::value<std::string>()->value_name("NAME"), "only flat, 2-loop, 4-loop, V or bidirectional")(
-      "rounds", po::value(&search.rounds)->value_name("N"), "stop after so many orders instead: repeatable")(
-      "seed", po::value(&search.seed)->default_value(1)->value_name("N"), "of the random choices");
+  options.number<int>("ranks", "P", "pipeline ranks");
+  options.number<int>("micro-batches", "M", "micro-batches a step");
+  options.text("costs", "LIST", "F=1,B=1,W=1,FB=3,p2p=0, of a whole rank's work for one micro-batch");
+  options.text("memory-cap", "N", "largest number of micro-batches whose activations a rank may hold");
+  options.text("seconds", "S", "how long to search (default 5)");
+  options.text("placement", "NAME", "only flat, 2-loop, 4-loop, V or bidirectional");
+  options.fill("rounds", "N", "stop after so many orders instead: repeatable", search.rounds);
+  options.number<std::uint64_t>("seed", "N", "of the random choices", search.seed);
   add_format(options, "text (default), " + schedule_formats_help());
-  po::variables_map values;
+  Values values;
   const Usage usage = {"hourglass schedule synthesize --ranks P --micro-batches M [options]",
                        "Searches for an order better than every named schedule, for given costs and memory.",
                        {}};
@@ -41,17 +37,17 @@ int synthesize(const Invocation& invocation) {
   for (const std::string& format : schedule_formats()) formats.push_back(format);
   const std::string format = format_of(values, formats);
   for (const char* option : {"ranks", "micro-batches"}) {
-    if (values.count(option) == 0)
+    if (!values.has(option))
       throw base::UsageError("is missing", std::string("--") + option, "see hourglass schedule synthesize --help");
   }
-  search.ranks = values["ranks"].as<int>();
-  search.micro_batches = values["micro-batches"].as<int>();
-  if (values.count("costs") > 0) search.costs = parse_costs(values["costs"].as<std::string>());
-  if (values.count("memory-cap") > 0)
-    search.activation_cap = parse_positive(values["memory-cap"].as<std::string>(), "--memory-cap");
-  if (values.count("seconds") > 0) search.seconds = parse_number(values["seconds"].as<std::string>(), "--seconds");
-  if (values.count("placement") > 0) {
-    search.placement = values["placement"].as<std::string>();
+  search.seed = values.get<std::uint64_t>("seed");
+  search.ranks = values.get<int>("ranks");
+  search.micro_batches = values.get<int>("micro-batches");
+  if (values.has("costs")) search.costs = parse_costs(values.text("costs"));
+  if (values.has("memory-cap")) search.activation_cap = parse_positive(values.text("memory-cap"), "--memory-cap");
+  if (values.has("seconds")) search.seconds = parse_number(values.text("seconds"), "--seconds");
+  if (values.has("placement")) {
+    search.placement = values.text("placement");
     const std::vector<std::string> known = schedules::synthesis_placements();
     if (std::find(known.begin(), known.end(), search.placement) == known.end()) {
       throw base::UsageError(fmt::format("there is no placement '{}'", base::printable(search.placement)),

@@ -7,11 +7,9 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 namespace {
 
-int table(const Invocation& invocation, const po::variables_map& values, const std::string& format) {
+int table(const Invocation& invocation, const Values& values, const std::string& format) {
   NetworkInputs inputs = read_network(invocation, values, 1);
   std::vector<reports::FabricRow> rows;
   for (const auto kind :
@@ -36,16 +34,16 @@ int table(const Invocation& invocation, const po::variables_map& values, const s
 }  // namespace
 
 int topology(const Invocation& invocation) {
-  po::options_description options("options");
+  Options options;
   add_network_options(options);
-  options.add_options()("table", "the largest fabric of each kind that the cluster's switches make, side by side");
+  options.flag("table", "the largest fabric of each kind that the cluster's switches make, side by side");
   add_result_format(options, {"dot", "svg"});
-  po::variables_map values;
+  Values values;
   const Usage usage = {
       "hourglass topology [options]", "The network of a cluster: switches, links, cost and latency; or a drawing.", {}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = format_of(values, result_formats({"dot", "svg"}));
-  if (values.count("table") > 0) return table(invocation, values, format);
+  if (values.has("table")) return table(invocation, values, format);
   const NetworkInputs inputs = read_network(invocation, values, 0);
   const hardware::TopologySummary summary = hardware::summarize(inputs.topology, inputs.cluster);
   write_result(

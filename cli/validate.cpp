@@ -17,8 +17,6 @@
 
 namespace hourglass::cli {
 
-namespace po = boost::program_options;
-
 namespace {
 
 hardware::Cluster load_cluster(const std::string& file) {
@@ -36,14 +34,13 @@ hardware::Cluster cluster_of(const hardware::Profile& profile, const std::string
   throw base::UsageError("no shipped cluster has a " + profile.gpu, "--profile", "name the cluster with --cluster");
 }
 
-planner::Validation of_samples(const po::variables_map& values, const std::string& configs) {
+planner::Validation of_samples(const Values& values, const std::string& configs) {
   const std::string profile_file = required(values, "profile", "--profile");
   const hardware::Profile profile = hardware::read_profile(base::load_json(profile_file).value, profile_file);
   const hardware::Cluster cluster =
-      values.count("cluster") > 0 ? load_cluster(values["cluster"].as<std::string>()) : cluster_of(profile, configs);
+      values.has("cluster") ? load_cluster(values.text("cluster")) : cluster_of(profile, configs);
   std::vector<hardware::SampleSet> sets;
-  for (const std::string& path : values["samples"].as<std::vector<std::string>>())
-    sets.push_back(hardware::load_any_samples(path));
+  for (const std::string& path : values.texts("samples")) sets.push_back(hardware::load_any_samples(path));
   return planner::validate_samples(cluster, profile, sets);
 }
 
@@ -51,47 +48,43 @@ planner::Validation of_samples(const po::variables_map& values, const std::strin
 
 // Exit code 3 if a stored bound is exceeded.
 int validate(const Invocation& invocation) {
-  po::options_description options("options");
-  options.add_options()("configs", po::value<std::string>()->value_name("FOLDER"),
-                        "where published/ and measurements/ are");
-  options.add_options()("samples", po::value<std::vector<std::string>>()->multitoken()->composing()->value_name("FILE"),
-                        "instead: your own measurements, our format or a CSV of known columns; may be repeated");
-  options.add_options()("cluster", po::value<std::string>()->value_name("FILE"),
-                        "with --samples: the cluster measured on; default: the shipped one with the profile's GPU");
-  options.add_options()("profile", po::value<std::string>()->value_name("FILE"),
-                        "with --samples: the profile to check");
-  options.add_options()("runs", po::value<std::string>()->value_name("FILE"), "instead: measured training runs");
-  options.add_options()("layouts", "instead: search the GPUs of every published run, and say where its layout stands");
+  Options options;
+  options.text("configs", "FOLDER", "where published/ and measurements/ are");
+  options.words("samples", "FILE",
+                "instead: your own measurements, our format or a CSV of known columns; may be repeated");
+  options.text("cluster", "FILE",
+               "with --samples: the cluster measured on; default: the shipped one with the profile's GPU");
+  options.text("profile", "FILE", "with --samples: the profile to check");
+  options.text("runs", "FILE", "instead: measured training runs");
+  options.flag("layouts", "instead: search the GPUs of every published run, and say where its layout stands");
   add_result_format(options, {"svg"});
   add_html(options);
-  po::variables_map values;
+  Values values;
   const Usage usage = {
       "hourglass validate [--layouts | --runs FILE | --samples FILE... --profile PROFILE.json] [options]",
       "Recomputes what was published and measured, and prints reported, predicted and error.",
       {}};
   if (!parse(invocation, usage, options, values)) return 0;
-  const bool layouts = values.count("layouts") > 0;
+  const bool layouts = values.has("layouts");
   const std::string format = format_of(values, layouts ? result_formats() : result_formats({"svg"}));
   base::Provenance provenance;
   provenance.argv = invocation.argv;
   // In the folder where the command is called, else where it was built.
-  const bool here = values.count("configs") > 0 || std::filesystem::exists("configs/published");
-  const std::string configs = values.count("configs") > 0 ? values["configs"].as<std::string>()
-                              : here                      ? "configs"
-                                                          : HOURGLASS_SOURCE_DIR "/configs";
+  const bool here = values.has("configs") || std::filesystem::exists("configs/published");
+  const std::string configs = values.has("configs") ? values.text("configs")
+                              : here                ? "configs"
+                                                    : HOURGLASS_SOURCE_DIR "/configs";
   if (layouts) {
-    const std::string runs =
-        values.count("runs") > 0 ? values["runs"].as<std::string>() : configs + "/published/runs.json";
+    const std::string runs = values.has("runs") ? values.text("runs") : configs + "/published/runs.json";
     const std::vector<planner::SanityRow> rows = planner::search_sanity(runs, configs);
     write_result(
         format,
         {[&] { return reports::sanity_text(rows); }, [&] { return reports::sanity_json(rows, provenance); }, {"rows"}});
     return 0;
   }
-  const planner::Validation validation = values.count("runs") > 0
-                                             ? planner::validate_runs(values["runs"].as<std::string>(), configs)
-                                         : values.count("samples") > 0 ? of_samples(values, configs)
-                                                                       : planner::validate_published(configs);
+  const planner::Validation validation = values.has("runs")      ? planner::validate_runs(values.text("runs"), configs)
+                                         : values.has("samples") ? of_samples(values, configs)
+                                                                 : planner::validate_published(configs);
   write_html(values, [&] { return reports::validation_html(validation, provenance); });
   write_result(format, {[&] { return reports::validation_text(validation); },
                         [&] { return reports::validation_json(validation, provenance); },

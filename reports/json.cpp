@@ -7,13 +7,13 @@
 
 namespace hourglass::reports {
 
+base::Json heading(const base::Provenance& provenance) {
+  return {{"schema_version", schema_version}, {"provenance", base::provenance_json(provenance)}};
+}
+
 namespace {
 
 using base::Json;
-
-Json heading(const base::Provenance& provenance) {
-  return {{"schema_version", schema_version}, {"provenance", base::provenance_json(provenance)}};
-}
 
 Json flops_json(const sim::Flops& flops) { return {{"causal", flops.causal}, {"non_causal", flops.non_causal}}; }
 

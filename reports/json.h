@@ -15,6 +15,8 @@ namespace hourglass::reports {
 
 inline constexpr const char* schema_version = "1.1.0";
 
+// How every document begins.
+base::Json heading(const base::Provenance& provenance);
 base::Json budget_json(const planner::Budget& budget, const base::Provenance& provenance);
 base::Json tuning_json(const sim::OverlapTuning& tuning);
 base::Json step_json(const sim::Result& result, const base::Provenance& provenance);

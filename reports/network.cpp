@@ -17,10 +17,6 @@ std::string bottleneck_name(const hardware::Topology& topology, const hardware::
   return transfer.bottleneck < 0 ? "none" : hardware::link_name(topology, transfer.bottleneck);
 }
 
-base::Json heading(const base::Provenance& provenance) {
-  return {{"schema_version", schema_version}, {"provenance", base::provenance_json(provenance)}};
-}
-
 }  // namespace
 
 std::string topology_text(const hardware::Topology& topology, const hardware::TopologySummary& summary,

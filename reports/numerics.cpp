@@ -142,7 +142,7 @@ base::Json numerics_json(const NumericsReport& report, const base::Provenance& p
 
 namespace {
 
-constexpr double width = 760.0, left = 190.0, plot = 500.0;
+constexpr double chart_width = 760.0, chart_left = 190.0, chart_span = 500.0;
 
 // The error of the longest sums over the promotion interval, one bar each, on a logarithmic axis of five decades.
 std::string accumulation_panel(const NumericsReport& report, double top) {
@@ -156,12 +156,14 @@ std::string accumulation_panel(const NumericsReport& report, double top) {
   double y = top + 16.0;
   for (const kernels::AccumulationRow& row : report.accumulation) {
     if (row.k != longest) continue;
-    const double length = std::max(std::log10(std::max(row.error.largest, smallest) / smallest) / decades, 0.0) * plot;
+    const double length =
+        std::max(std::log10(std::max(row.error.largest, smallest) / smallest) / decades, 0.0) * chart_span;
     out += fmt::format(
         "<text x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">promoted: {}</text><rect x=\"{:.0f}\" y=\"{:.0f}\" "
         "width=\"{:.1f}\" height=\"13\" fill=\"{}\"/><text x=\"{:.1f}\" y=\"{:.0f}\">{}</text>\n",
-        left - 8.0, y + 11.0, row.promotion == 0 ? "never" : fmt::format("every {}", row.promotion), left, y, length,
-        row.promotion == 0 ? "#c0504d" : "#4f81bd", left + length + 6.0, y + 11.0, share(row.error.largest));
+        chart_left - 8.0, y + 11.0, row.promotion == 0 ? "never" : fmt::format("every {}", row.promotion), chart_left,
+        y, length, row.promotion == 0 ? "#c0504d" : "#4f81bd", chart_left + length + 6.0, y + 11.0,
+        share(row.error.largest));
     y += 18.0;
   }
   return out;
@@ -178,8 +180,8 @@ std::string precision_panel(const NumericsReport& report, double top) {
       top, report.gpu);
   double y = top + 16.0;
   for (const PrecisionRow& row : report.precision) {
-    out += fmt::format("<text x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">{} m={}</text>\n", left - 8.0, y + 17.0,
-                       row.name, row.m);
+    out += fmt::format("<text x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">{} m={}</text>\n", chart_left - 8.0,
+                       y + 17.0, row.name, row.m);
     const std::pair<double, const char*> bars[] = {
         {row.bf16_s, "#7f7f7f"},
         {row.fp8_s, "#9bbb59"},
@@ -189,7 +191,8 @@ std::string precision_panel(const NumericsReport& report, double top) {
       out += fmt::format(
           "<rect x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.1f}\" height=\"7\" fill=\"{}\"/><text x=\"{:.1f}\" y=\"{:.0f}\" "
           "font-size=\"8\">{:.0f}</text>\n",
-          left, y, rate / fastest * plot, colour, left + rate / fastest * plot + 3.0, y + 7.0, rate / base::tera);
+          chart_left, y, rate / fastest * chart_span, colour, chart_left + rate / fastest * chart_span + 3.0, y + 7.0,
+          rate / base::tera);
       y += 8.0;
     }
     y += 5.0;
@@ -210,7 +213,7 @@ std::string numerics_svg(const NumericsReport& report) {
              "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} "
              "{1:.0f}\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" "
              "fill=\"#fff\"/>\n",
-             width, height) +
+             chart_width, height) +
          accumulation_panel(report, 24.0) + precision_panel(report, second) + "</svg>\n";
 }
 

@@ -14,10 +14,6 @@ using base::Json;
 
 std::string days(double value) { return fmt::format("{:.1f}", value); }
 
-Json heading(const base::Provenance& provenance) {
-  return {{"schema_version", schema_version}, {"provenance", base::provenance_json(provenance)}};
-}
-
 double wall_days(const planner::Budget& budget) { return budget.goodput.wall_s / base::seconds_per_day; }
 
 }  // namespace

@@ -20,7 +20,7 @@ using base::Json;
 
 std::int64_t nanoseconds(base::Time time) { return (time + 500) / 1000; }
 
-Json heading(const schedules::Schedule& schedule, const std::string& unit) {
+Json timeline_heading(const schedules::Schedule& schedule, const std::string& unit) {
   return {{"unit", unit},
           {"name", schedule.name},
           {"directions", schedule.directions},
@@ -139,7 +139,7 @@ class StepWriter {
 
 Json schedule_timeline(const schedules::Schedule& schedule, const schedules::Evaluation& evaluation,
                        const std::string& unit) {
-  Json out = heading(schedule, unit), ranks = Json::array();
+  Json out = timeline_heading(schedule, unit), ranks = Json::array();
   out["makespan"] = evaluation.makespan;
   for (std::size_t r = 0; r < schedule.actions.size(); ++r) {
     Json flat = Json::array();
@@ -160,7 +160,7 @@ Json schedule_timeline(const schedules::Schedule& schedule, const schedules::Eva
 
 Json step_timeline(const sim::Inputs& inputs, const sim::StepRecord& record) {
   const schedules::Schedule schedule = sim::plan_schedule(inputs.plan);
-  Json out = heading(schedule, "ns"), ranks = Json::array();
+  Json out = timeline_heading(schedule, "ns"), ranks = Json::array();
   base::Time makespan = 0;
   for (const sim::Span& span : record.spans) makespan = std::max(makespan, span.end);
   out["makespan"] = nanoseconds(makespan);

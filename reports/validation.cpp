@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t rows_shown = 12, worst_shown = 5;
 
-std::string signed_percent(double error) { return fmt::format("{:+.2f} %", error * 100.0); }
+std::string error_percent(double error) { return fmt::format("{:+.2f} %", error * 100.0); }
 
 std::string bound_text(double bound) { return bound > 0.0 ? fmt::format("{:.4g} %", bound * 100.0) : "-"; }
 
@@ -24,7 +24,7 @@ std::string validation_text(const planner::Validation& validation) {
   for (const planner::ValidationClass& c : validation.classes) {
     classes.add({c.name, std::to_string(c.errors.rows), fmt::format("{:.2f} %", c.errors.median * 100.0),
                  bound_text(c.median_bound), fmt::format("{:.2f} %", c.errors.p90 * 100.0), bound_text(c.p90_bound),
-                 signed_percent(c.errors.bias), percent(c.errors.worst), c.exceeded() ? "EXCEEDED" : ""});
+                 error_percent(c.errors.bias), percent(c.errors.worst), c.exceeded() ? "EXCEEDED" : ""});
   }
   std::string out = "error of every prediction against what was published or measured\n\n" + classes.text() + "\n";
   Table rows({"row", "reported", "predicted", "error"});
@@ -42,7 +42,7 @@ std::string validation_text(const planner::Validation& validation) {
     for (const planner::ValidationRow* row : own) {
       rows.add({fmt::format("{}{}: {}", many ? "worst " : "", c.name, row->id),
                 fmt::format("{:.6g} {}", row->reported, row->unit), fmt::format("{:.6g} {}", row->predicted, row->unit),
-                signed_percent(row->error())});
+                error_percent(row->error())});
     }
   }
   out += rows.text();

@@ -1,7 +1,7 @@
 # Sourced by scripts/run and scripts/test: makes sure that the build tools and libraries are here, asking apt only for
 # what is missing, then configures and builds one preset. Needs root or sudo only when something is missing.
 
-packages=(g++ cmake ninja-build git libboost-graph-dev libboost-program-options-dev nlohmann-json3-dev libeigen3-dev libfmt-dev doctest-dev zlib1g-dev)
+packages=(g++ cmake ninja-build git ccache libboost-graph-dev libboost-program-options-dev nlohmann-json3-dev libeigen3-dev libfmt-dev doctest-dev zlib1g-dev)
 test_packages=(python3)
 
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
@@ -52,16 +52,58 @@ browser_tools() {
     echo "npm could not install them: the browser tests are skipped" >&2
 }
 
-# build PRESET TARGET...: quiet when it works, the compiler's words when it does not.
-build() {
-  local preset=$1 log
-  shift
-  log=$(mktemp)
-  # What was installed a moment ago may change what is built.
-  if [ ! -f "build/$preset/build.ninja" ] || [ -n "${installed_now:-}" ]; then
-    cmake --preset "$preset" >"$log" 2>&1 || { cat "$log" >&2; echo "error: cmake could not configure" >&2; exit 1; }
-    echo "building Hourglass ($preset); the first time takes a few minutes" >&2
+# Where a terminal looks on, one line that moves; silent elsewhere. Reads ninja's output, "[57/88] Building ...", and
+# says nothing where there is nothing to build.
+progress() {
+  local line
+  if [ ! -t 2 ]; then
+    cat >/dev/null
+    return
   fi
-  cmake --build --preset "$preset" --target "$@" >"$log" 2>&1 || { cat "$log" >&2; echo "error: the build failed" >&2; exit 1; }
-  rm -f "$log"
+  while IFS= read -r line; do
+    if [[ $line =~ ^\[([0-9]+)/([0-9]+)\]\ (Building|Linking) ]]; then
+      printf '\rbuilding Hourglass: %s of %s \e[K' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" >&2
+    fi
+  done
+  printf '\r\e[K' >&2
 }
+
+# Configures a preset; the arguments after it are cmake's.
+configure() {
+  build_log=$(mktemp)
+  cmake --preset "$@" >"$build_log" 2>&1 || { cat "$build_log" >&2; echo "error: cmake could not configure" >&2; exit 1; }
+  rm -f "$build_log"
+}
+
+is_configured() { [ -f "build/$1/build.ninja" ]; }
+
+# Whether CMake was told to leave CUDA for LATER (kernels/cuda/find.cmake), or was not yet asked.
+cuda_waits() { grep -q '^HOURGLASS_CUDA:STRING=LATER' "build/$1/CMakeCache.txt"; }
+
+# build PRESET TARGET...: the compiler's words where it fails, little where it works.
+build() {
+  local preset=$1 status=0
+  shift
+  # What was installed a moment ago may change what is built.
+  [ -n "${installed_now:-}" ] && configure "$preset"
+  build_log=$(mktemp)
+  # Without ccache's run of the preprocessor before every compilation: the compiler lists the headers it read.
+  CCACHE_DEPEND=1 NINJA_STATUS='[%f/%t] ' cmake --build --preset "$preset" --target "$@" 2>&1 | tee "$build_log" | progress ||
+    status=$?
+  if [ "$status" -ne 0 ]; then
+    grep -v '^\[[0-9]*/[0-9]*\] ' "$build_log" >&2
+    echo "error: the build failed" >&2
+    exit 1
+  fi
+  rm -f "$build_log"
+}
+
+# Ctrl-C: the compilers get it too; nothing is left but what they finished.
+build_log=
+interrupted() {
+  [ -t 2 ] && printf '\r\e[K' >&2
+  rm -f "$build_log"
+  echo "interrupted; the next start goes on from here" >&2
+  exit 130
+}
+trap interrupted INT

@@ -16,7 +16,6 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "kernels/bench/bench_backends.h"
 
 namespace hourglass::kernels {
 
@@ -168,22 +167,6 @@ hardware::Sample sample_of(const BenchCase& c) {
   if (s.op == "router") s.shape["hidden"] = 0.0;  // from FP32 logits: nothing is converted
   if (hardware::shape_keys(s.op) == std::vector<std::string>{"bytes"}) s.shape["bytes"] = bytes_of(c);
   return s;
-}
-
-std::unique_ptr<Backend> make_backend(const std::string& name, const BackendOptions& options) {
-  if (name == "cpu") return make_cpu_backend(options);
-#ifdef HOURGLASS_CUDA
-  if (name == "cuda") return make_cuda_backend(options);
-#endif
-#ifdef HOURGLASS_NCCL
-  if (name == "nccl") return make_nccl_backend(options);
-#endif
-  if (name == "cuda" || name == "nccl")
-    throw base::Error(fmt::format("this build has no {} backend", name == "cuda" ? "CUDA" : "NCCL"),
-                      "--backend " + name,
-                      fmt::format("configure it where {} is installed", name == "cuda" ? "nvcc" : "NCCL"));
-  throw base::UsageError(fmt::format("unknown backend '{}'", base::printable(name)), "--backend",
-                         base::suggestion(name, {"cpu", "cuda", "nccl"}));
 }
 
 namespace {

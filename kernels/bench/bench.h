@@ -14,8 +14,8 @@
 // Measuring kernels, whatever runs them: what to measure (cases and suites), on what (a backend), until when (the
 // loop), and the samples that hardware/fit turns into a profile.
 //
-// A new backend implements Backend and PreparedCase below and one line in make_backend (bench.cpp). The loop, the
-// suites, the file, and the command line know no backend.
+// A new backend implements Backend and PreparedCase below and one line in bench_backends.cpp. The loop, the suites, the
+// file, and the command line know no backend.
 namespace hourglass::kernels {
 
 // A linear layer's gradients are separate calls; the gradient of everything else is `input_gradient`, but for the gain
@@ -120,12 +120,6 @@ class Backend {
   virtual bool reports() const { return true; }
   virtual bool agree(bool stop) { return stop; }
 };
-
-struct BackendOptions {
-  int threads = 0;  // of the CPU backend; 0: as many as cores
-};
-// "cpu", "cuda" or "nccl". Throws base::Error, in one line, if this build or this machine has none.
-std::unique_ptr<Backend> make_backend(const std::string& name, const BackendOptions& options);
 
 // Runs until the mean of the undisturbed runs is known: its coefficient of variation, deviation / mean / sqrt(runs),
 // falls to `noise`; or until runs or seconds are spent.

@@ -1,11 +1,12 @@
 # Looks for nvcc, also where it is not on the PATH, and enables CUDA if it works. Leaves HOURGLASS_NVCC (found) and
-# HOURGLASS_HAS_CUDA (the backend is built).
-set(HOURGLASS_CUDA AUTO CACHE STRING "build the CUDA backend: AUTO (where nvcc is found), ON or OFF")
-set_property(CACHE HOURGLASS_CUDA PROPERTY STRINGS AUTO ON OFF)
+# HOURGLASS_HAS_CUDA (the backend is built). LATER is for scripts/run: trying nvcc takes seconds, so it waits until
+# somebody asks for the backend.
+set(HOURGLASS_CUDA AUTO CACHE STRING "build the CUDA backend: AUTO (where nvcc is found), ON, OFF or LATER")
+set_property(CACHE HOURGLASS_CUDA PROPERTY STRINGS AUTO ON OFF LATER)
 set(HOURGLASS_HAS_CUDA FALSE)
 
 find_program(HOURGLASS_NVCC nvcc HINTS ENV CUDACXX ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda /opt/cuda PATH_SUFFIXES bin)
-if(HOURGLASS_CUDA STREQUAL "OFF" OR (HOURGLASS_SANITIZE AND HOURGLASS_CUDA STREQUAL "AUTO"))
+if(HOURGLASS_CUDA MATCHES "OFF|LATER" OR (HOURGLASS_SANITIZE AND HOURGLASS_CUDA STREQUAL "AUTO"))
   message(STATUS "CUDA backend: switched off")
 elseif(NOT HOURGLASS_NVCC)
   if(NOT HOURGLASS_CUDA STREQUAL "AUTO")

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "kernels/bench/bench.h"
+#include "kernels/bench/bench_backends.h"
 #include "kernels/bench/bench_layer.h"
 
 using namespace hourglass;
