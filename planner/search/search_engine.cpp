@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "schedules/catalogue.h"
 #include "schedules/validate.h"
+#include "sim/training/memory.h"
 #include "sim/training/simulate.h"
 
 namespace hourglass::planner {
@@ -85,11 +86,10 @@ bool legal(sim::Plan& plan, const sim::Inputs& inputs) {
 }
 
 double least_memory(const sim::Inputs& inputs, const model::ParameterCount& all, int copies) {
-  constexpr double parameter_and_gradient = 6.0, optimizer = 8.0;
   const model::Parallelism& p = inputs.plan.parallel;
   const model::ParameterCount local = model::local_parameters(all, p);
-  const double once = (local.dense + local.expert) / static_cast<double>(p.pipeline);
-  return once * copies * parameter_and_gradient + all.total() / static_cast<double>(inputs.plan.gpus) * optimizer;
+  const double part = static_cast<double>(copies) / static_cast<double>(p.pipeline);
+  return sim::static_memory(inputs.plan, {local.dense * part, local.expert * part}, copies, 0.0).total();
 }
 
 SearchEngine::SearchEngine(const Space& space) {

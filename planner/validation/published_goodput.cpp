@@ -19,7 +19,7 @@ void add_effective_time(Validation& out, base::Fields row, const std::string& fi
   in.gpus = row.integer("gpus", 1);
   in.parameters = row.number("parameters", 1.0);
   in.net_s = long_run_s;
-  in.reliability = sim::read_operations(row, file, {}).reliability;
+  in.reliability = sim::read_operations(row, file, {}, sim::zero_1()).reliability;
   out.rows.push_back(
       {row.text("id"), "effective training time", row.number("share", 0.0, 1.0), goodput(in).effective, ""});
   row.finish();

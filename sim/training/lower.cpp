@@ -2,20 +2,22 @@
 //   1. every action becomes begin, its block's segments on the rank's two streams, end;
 //   2. every dependency between ranks becomes a message on the producer's point-to-point stream, started at the
 //      producer's end and waited for by the consumer's begin (a dependency on the same rank is an edge);
-//   3. the optimizer closes each rank: reduce-scatter of the gradients, one global norm over all ranks (gradient
-//   clipping),
-//      the update of the rank's shard, all-gather of the parameters (ZeRO-1, Rajbhandari et al. 2020).
+//   3. the optimizer closes each rank: gradients are reduced; after one global norm over all ranks (gradient clipping)
+//      the rank's shard is updated; parameters are gathered (sharding.h says what moves, and at which event).
 // An action begins when the one before it on its rank has ended on both streams: a block is never entered half way,
-// which is the timing of the schedules' own evaluation. Messages of one rank queue behind each other. Overlapped, a
-// chunk's gradients are reduced on a stream of their own once its last W is done, and its parameters are gathered at
-// the start of the step, before its first F: that is the update of the step before, and steps follow each other at the
-// same interval.
+// which is the timing of the schedules' own evaluation. Messages of one rank queue behind each other. What moves
+// at a chunk's last backward is reduced on a stream of its own once its last W is done, and what moves at its first
+// forward is gathered at the start of the step: that is the update of the step before, and steps follow each other at
+// the same interval.
 #include "sim/training/lower.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
 #include <unordered_map>
 
+#include "base/error.h"
 #include "hardware/price.h"
 #include "schedules/dependencies.h"
 #include "sim/training/tail.h"
@@ -46,6 +48,7 @@ class Lowering {
         schedule_(schedule),
         layout_(layout),
         blocks_(blocks),
+        sharding_(inputs.plan.sharding()),
         builder_(static_cast<std::uint32_t>(schedule.ranks) * streams_per_rank) {
     lowered_.groups.push_back({1, 1});
     lowered_.mixtures.push_back({});
@@ -53,14 +56,16 @@ class Lowering {
   }
 
   Lowered take() {
+    for (int rank = 0; rank < schedule_.ranks; ++rank) check_moves(rank);
     lowered_.tails.resize(static_cast<std::size_t>(schedule_.ranks));
-    if (inputs_.plan.overlap_parameter_gather) add_gathers();
+    const bool gathers_first = sharding_.parameters.moves.has(Event::first_forward);
+    if (gathers_first) add_gathers();
     for (int rank = 0; rank < schedule_.ranks; ++rank) add_actions(rank);
     add_messages();
-    if (inputs_.plan.overlap_parameter_gather) wait_for_gathers();
+    if (gathers_first) wait_for_gathers();
     add_reductions();
     add_updates();
-    if (!inputs_.plan.overlap_parameter_gather) add_gathers();
+    if (!gathers_first) add_gathers();
     lowered_.graph = std::move(builder_).freeze();
     return std::move(lowered_);
   }
@@ -228,29 +233,39 @@ class Lowering {
     return is_kind && stage == static_cast<int>(chunk.stage) && schedule_.direction_of(micro_batch) == chunk.direction;
   }
 
-  // Of gradients or parameters, which takes `work`; `bytes` a parameter.
-  template <class Collective>
-  TaskId add_collective(int rank, Stream stream, WorkClass cls, const model::ParameterCount& parameters, double bytes,
-                        base::Time work) {
+  std::vector<Move> moves_of(const model::ParameterCount& parameters) const {
+    return moves_of_step(sharding_, inputs_.plan.parallel, parameters, schedule_.directions);
+  }
+  // An event that has no tasks yet is not passed over.
+  void check_moves(int rank) const {
+    for (const Move& move : moves_of(all_parameters(rank))) {
+      switch (move.when) {
+        case Event::each_forward:
+        case Event::each_backward:
+          throw base::Error(fmt::format("{} with every micro-batch, which is not simulated yet",
+                                        move.of_parameters() ? "parameters are gathered" : "gradients are reduced"),
+                            "sharding", "split nothing but the optimizer states (ZeRO-1)");
+        case Event::first_forward:
+        case Event::last_backward:
+        case Event::step_end:
+          break;
+      }
+    }
+  }
+  // What moves at an event, of gradients or of parameters, as one task.
+  TaskId add_moves(int rank, Stream stream, Event when, WorkClass cls, const model::ParameterCount& parameters) {
+    base::Time work = 0;
     double through_nic = 0.0;
     TaskUse use;
-    for (const GradientGroup& g : gradient_groups(inputs_.plan.parallel, parameters, schedule_.directions)) {
-      through_nic += hardware::cost_of(platform_, Collective{g.parameters * bytes, g.group, g.ranks}).nic_bytes;
-      if (g.parameters > 0.0 && use.group == 0) use.group = group(g.group, g.ranks);
+    for (const Move& move : moves_of(parameters)) {
+      if (move.when != when || move.of_parameters() != (cls == WorkClass::parameters)) continue;
+      const hardware::Cost cost = move_cost(platform_, move);
+      work += base::time_from_seconds(cost.seconds);
+      through_nic += cost.nic_bytes;
+      if (move.bytes > 0.0 && use.group == 0) use.group = group(move.group, move.ranks);
     }
     use.nic = nic_share(through_nic, work);
     return add(rank, stream, work, mixture(all_of(cls, work)), -1, use);
-  }
-  TaskId add_reduction(int rank, Stream stream, const model::ParameterCount& parameters) {
-    return add_collective<model::ReduceScatter>(rank, stream, WorkClass::gradients, parameters, gradient_bytes,
-                                                times(parameters).reduce_scatter);
-  }
-  TaskId add_gather(int rank, Stream stream, const model::ParameterCount& parameters) {
-    return add_collective<model::AllGather>(rank, stream, WorkClass::parameters, parameters, parameter_bytes,
-                                            times(parameters).all_gather);
-  }
-  TailTimes times(const model::ParameterCount& parameters) const {
-    return tail_times(inputs_, parameters, schedule_.directions);
   }
   model::ParameterCount all_parameters(int rank) const { return rank_parameters(inputs_, schedule_, layout_, rank); }
 
@@ -258,8 +273,9 @@ class Lowering {
     for (int rank = 0; rank < schedule_.ranks; ++rank) {
       const auto r = static_cast<std::size_t>(rank);
       const auto& actions = schedule_.actions[r];
-      if (!inputs_.plan.overlap_gradient_reduce) {
-        const TaskId task = add_reduction(rank, Stream::communication, all_parameters(rank));
+      if (!sharding_.gradients.moves.has(Event::last_backward)) {
+        const TaskId task =
+            add_moves(rank, Stream::communication, Event::step_end, WorkClass::gradients, all_parameters(rank));
         if (!actions.empty()) builder_.depend(task, lowered_.actions[r].back().end);
         lowered_.tails[r].reduce_scatters.push_back(task);
         continue;
@@ -276,7 +292,8 @@ class Lowering {
       std::stable_sort(complete.begin(), complete.end(),
                        [](const auto& a, const auto& b) { return a.first < b.first; });
       for (const auto& [position, chunk] : complete) {
-        const TaskId task = add_reduction(rank, Stream::gradients, chunk_parameters(chunk));
+        const TaskId task =
+            add_moves(rank, Stream::gradients, Event::last_backward, WorkClass::gradients, chunk_parameters(chunk));
         builder_.depend(task, lowered_.actions[r][position].end);
         lowered_.tails[r].reduce_scatters.push_back(task);
       }
@@ -285,7 +302,7 @@ class Lowering {
 
   void add_updates() {
     for (int rank = 0; rank < schedule_.ranks; ++rank) {
-      const base::Time update = times(all_parameters(rank)).optimizer;
+      const base::Time update = tail_times(inputs_, sharding_, all_parameters(rank), schedule_.directions).optimizer;
       TailTasks& tail = lowered_.tails[static_cast<std::size_t>(rank)];
       tail.optimizer = add(rank, Stream::compute, update, mixture(all_of(WorkClass::optimizer, update)), -1);
       for (const TailTasks& other : lowered_.tails) {
@@ -299,8 +316,9 @@ class Lowering {
   void add_gathers() {
     for (int rank = 0; rank < schedule_.ranks; ++rank) {
       TailTasks& tail = lowered_.tails[static_cast<std::size_t>(rank)];
-      if (!inputs_.plan.overlap_parameter_gather) {
-        tail.all_gathers.push_back(add_gather(rank, Stream::communication, all_parameters(rank)));
+      if (!sharding_.parameters.moves.has(Event::first_forward)) {
+        tail.all_gathers.push_back(
+            add_moves(rank, Stream::communication, Event::step_end, WorkClass::parameters, all_parameters(rank)));
         builder_.depend(tail.all_gathers.back(), tail.optimizer);
         continue;
       }
@@ -308,7 +326,8 @@ class Lowering {
       for (const Chunk& chunk : chunks_of(rank)) needed.push_back({first_use(rank, chunk), chunk});
       std::stable_sort(needed.begin(), needed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
       for (const auto& [position, chunk] : needed) {
-        tail.all_gathers.push_back(add_gather(rank, Stream::gradients, chunk_parameters(chunk)));
+        tail.all_gathers.push_back(
+            add_moves(rank, Stream::gradients, Event::first_forward, WorkClass::parameters, chunk_parameters(chunk)));
         gathered_.push_back({rank, position, tail.all_gathers.back()});
       }
     }
@@ -338,6 +357,7 @@ class Lowering {
   const schedules::Schedule& schedule_;
   const StageLayout& layout_;
   BlockLibrary& blocks_;
+  Sharding sharding_;
   TaskGraphBuilder builder_;
   Lowered lowered_;
   std::size_t most_units_ = 1;

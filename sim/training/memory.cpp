@@ -1,8 +1,7 @@
-// Memory of a rank over time. What does not move: BF16 parameters (each stage a rank holds; DualPipe holds two), FP32
-// main gradients, and the rank's ZeRO-1 shard of FP32 master weights and BF16 moments (DeepSeek-V3 report,
-// section 3.3.3), plus workspace, all-to-all and point-to-point buffers. What moves: activations. A micro-batch's are
-// allocated when its forward starts; its input gradient frees all but what the weight gradient needs, the weight
-// gradient (or the fused backward) frees the rest. A pair allocates before it frees.
+// Memory of a rank over time. What does not move: parameters (of each stage a rank holds; DualPipe holds two), gradients
+// and optimizer states as sharding.h says, plus workspace, all-to-all and point-to-point buffers. What moves:
+// activations. A micro-batch's are allocated when its forward starts; its input gradient frees all but what the weight
+// gradient needs, the weight gradient (or the fused backward) frees the rest. A pair allocates before it frees.
 //
 // Limits: no allocator fragmentation, no CUDA context and library workspaces (several GiB in practice). The workspace
 // of a layer's backward pass is counted as if it were always there.
@@ -10,13 +9,9 @@
 
 #include <algorithm>
 
-#include "sim/training/tail.h"
-
 namespace hourglass::sim {
 
 namespace {
-
-constexpr double optimizer_bytes = 8.0;  // FP32 master, two BF16 moments
 
 double dispatch_buffers(const Inputs& inputs) {
   if (inputs.model.moe.routed_experts == 0 || inputs.plan.parallel.expert == 1) return 0.0;
@@ -65,16 +60,9 @@ double buffer_bytes(const Inputs& inputs) {
          (inputs.plan.parallel.pipeline > 1 ? 4.0 * model::boundary_bytes(layer_context(inputs)) : 0.0);
 }
 
-Memory static_memory(const model::Parallelism& p, const model::ParameterCount& parameters, int copies, double buffers) {
-  Memory memory;
-  memory.parameters = parameters.total() * parameter_bytes;
-  memory.gradients = parameters.total() * gradient_bytes;
-  double shards = 0.0;
-  for (const GradientGroup& g : gradient_groups(p, parameters, copies))
-    shards += g.parameters / static_cast<double>(g.ranks);
-  memory.optimizer = shards * optimizer_bytes;
-  memory.buffers = buffers;
-  return memory;
+Memory static_memory(const Plan& plan, const model::ParameterCount& parameters, int copies, double buffers) {
+  const StateBytes held = bytes_held(plan.sharding(), plan.parallel, parameters, copies);
+  return {held.parameters, held.gradients, held.optimizer, 0.0, buffers};
 }
 
 model::ActivationBytes unit_activations(const Inputs& inputs, UnitKind unit) {
@@ -131,8 +119,7 @@ std::vector<MemoryPeak> measure_memory(const Inputs& inputs, const schedules::Sc
   const std::vector<model::ActivationBytes> stages = all_stage_activations(inputs, layout);
   const double buffers = buffer_bytes(inputs);
   const auto fixed = [&](int rank) {
-    return static_memory(inputs.plan.parallel, rank_parameters(inputs, schedule, layout, rank), schedule.directions,
-                         buffers);
+    return static_memory(inputs.plan, rank_parameters(inputs, schedule, layout, rank), schedule.directions, buffers);
   };
   std::vector<MemoryPeak> peaks;
   for (int rank = 0; rank < schedule.ranks; ++rank) {
@@ -155,9 +142,8 @@ std::vector<MemoryPoint> memory_curve(const Inputs& inputs, const schedules::Sch
   const double buffers = buffer_bytes(inputs);
   std::vector<MemoryPoint> curve;
   for (int rank = 0; rank < schedule.ranks; ++rank) {
-    double held = static_memory(inputs.plan.parallel, rank_parameters(inputs, schedule, layout, rank),
-                                schedule.directions, buffers)
-                      .total();
+    const model::ParameterCount parameters = rank_parameters(inputs, schedule, layout, rank);
+    double held = static_memory(inputs.plan, parameters, schedule.directions, buffers).total();
     curve.push_back({rank, 0, held});
     each_change(schedule, stages, lowered, timeline, static_cast<std::size_t>(rank), [&](double bytes, base::Time at) {
       held += bytes;

@@ -37,8 +37,7 @@ std::vector<MemoryPoint> memory_curve(const Inputs& inputs, const schedules::Sch
 
 // What does not move on a rank that holds `parameters` (one GPU's share of all its stages) in `copies` copies over the
 // pipeline; `buffers` as buffer_bytes says.
-Memory static_memory(const model::Parallelism& parallel, const model::ParameterCount& parameters, int copies,
-                     double buffers);
+Memory static_memory(const Plan& plan, const model::ParameterCount& parameters, int copies, double buffers);
 // Workspace, all-to-all and point-to-point buffers: the same on every rank.
 double buffer_bytes(const Inputs& inputs);
 

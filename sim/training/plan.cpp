@@ -107,7 +107,7 @@ Plan read_plan(const base::Json& document, const std::string& file) {
   }
   std::vector<std::string> stages;
   for (const TrainingStage& stage : plan.stages) stages.push_back(stage.name);
-  plan.operations = read_operations(fields, file, stages);
+  plan.operations = read_operations(fields, file, stages, plan.sharding());
   fields.finish();
   return plan;
 }
@@ -138,6 +138,16 @@ void check_prefixes(const std::vector<std::string>& overrides) {
 }
 
 }  // namespace
+
+Sharding Plan::sharding() const {
+  Sharding sharding = states;
+  const auto advance = [](Events& moves, Event to) {
+    if (moves == Events{Event::step_end}) moves = {to};
+  };
+  if (overlap_gradient_reduce) advance(sharding.gradients.moves, Event::last_backward);
+  if (overlap_parameter_gather) advance(sharding.parameters.moves, Event::first_forward);
+  return sharding;
+}
 
 void complete_parallelism(Plan& plan, const model::ModelSpec& model, const hardware::Cluster& cluster,
                           const std::string& where) {

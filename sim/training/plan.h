@@ -15,6 +15,7 @@
 #include "model/spec.h"
 #include "sim/training/overlap_order.h"
 #include "sim/training/plan_operations.h"
+#include "sim/training/sharding.h"
 #include "sim/training/variation.h"
 
 // The four inputs of a simulation: model x plan x cluster x profile, each a small file.
@@ -65,6 +66,7 @@ struct Plan {
   OverlapOrder overlap_order = deepseek_overlap_order();  // of a layer's forward and another's backward in a pair
   bool overlap_weight_gradients = true;  // a full backward that runs alone computes W while its all-to-all is under way
   bool contention = true;                // messages of the pipeline and all-to-alls slow each other on a NIC they share
+  Sharding states = zero_1();            // no key names another yet
   bool overlap_gradient_reduce = false;  // a stage's gradients are reduced as soon as its last W is done
   bool overlap_parameter_gather = false;  // parameters are gathered stage by stage while the next step fills
   std::optional<PlanNetwork> network;
@@ -74,6 +76,8 @@ struct Plan {
 
   // Micro-batches each pipeline runs in a step.
   std::int64_t micro_batches() const { return global_batch / (parallel.data * micro_batch.sequences); }
+  // `states`, with what moves once a step where the overlap_ keys put it.
+  Sharding sharding() const;
 };
 
 struct Inputs {

@@ -139,8 +139,10 @@ std::vector<Assumption> reliability_figures(const Reliability& r) {
 
 }  // namespace
 
-Operations read_operations(Fields& fields, const std::string& plan_file, const std::vector<std::string>& stages) {
+Operations read_operations(Fields& fields, const std::string& plan_file, const std::vector<std::string>& stages,
+                           const Sharding& sharding) {
   Operations out;
+  out.reliability.bytes_per_parameter = checkpoint_bytes(sharding);
   if (fields.has("reliability")) read_reliability({fields, "reliability", out.given}, out.reliability);
   if (fields.has("energy")) read_energy({fields, "energy", out.given}, out.energy);
   if (fields.has("uncertainty")) read_uncertainty({fields, "uncertainty", out.given}, out.uncertainty);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "sim/training/sharding.h"
 
 // What a plan says beside one step: failures and checkpoints, energy, prices, the range's inputs, further runs. Every
 // key has a default, so that each plan can be asked for hours with failures; `assumptions` says which figures were
@@ -15,17 +16,17 @@ namespace hourglass::sim {
 
 // How a run meets failures (planner/budget/goodput.h has the formulas).
 struct Reliability {
-  double failures_per_gpu_day = 419.0 / (54.0 * 16384.0);  // unexpected interruptions of the whole job
-  double planned_per_day = 0.0;                            // interruptions with a checkpoint just before
-  double detection_s = 600.0;                              // from a failure until its node is known
-  double restart_s = 300.0;                                // from there until the first step, without loading
-  double storage_bandwidth_per_gpu = 2e12 / 16384.0;       // writing and reading checkpoints, bytes/s
-  double bytes_per_parameter = 10.0;                       // BF16 weights, FP32 master weights, two BF16 moments
-  double blocking_share = 1.0;                             // of a checkpoint's writing that training waits for
-  double checkpoint_interval_s = 0.0;                      // 0: the optimum
-  double node_share = 0.78;                                // of interruptions that take a node out of service
-  double repair_s = 86400.0;                               // until that node is back
-  std::optional<std::int64_t> spare_nodes;                 // absent: the number that costs fewest GPU-hours
+  double failures_per_gpu_day = 419.0 / (54.0 * 16384.0);   // unexpected interruptions of the whole job
+  double planned_per_day = 0.0;                             // interruptions with a checkpoint just before
+  double detection_s = 600.0;                               // from a failure until its node is known
+  double restart_s = 300.0;                                 // from there until the first step, without loading
+  double storage_bandwidth_per_gpu = 2e12 / 16384.0;        // writing and reading checkpoints, bytes/s
+  double bytes_per_parameter = checkpoint_bytes(zero_1());  // weights, master weights and moments
+  double blocking_share = 1.0;                              // of a checkpoint's writing that training waits for
+  double checkpoint_interval_s = 0.0;                       // 0: the optimum
+  double node_share = 0.78;                                 // of interruptions that take a node out of service
+  double repair_s = 86400.0;                                // until that node is back
+  std::optional<std::int64_t> spare_nodes;                  // absent: the number that costs fewest GPU-hours
 };
 
 struct Energy {
@@ -61,8 +62,10 @@ struct Operations {
   std::vector<std::string> given;  // "reliability.restart_min", ...: what the plan states itself
 };
 
-// Takes the keys reliability, energy, uncertainty, prices_per_gpu_hour and runs from the plan's object.
-Operations read_operations(base::Fields& fields, const std::string& plan_file, const std::vector<std::string>& stages);
+// Takes the keys reliability, energy, uncertainty, prices_per_gpu_hour and runs from the plan's object. `sharding` says
+// what a checkpoint holds unless the plan does.
+Operations read_operations(base::Fields& fields, const std::string& plan_file, const std::vector<std::string>& stages,
+                           const Sharding& sharding);
 
 // Adds the blocks that the plan leaves out, empty, so that --set plan.reliability.restart_min=5 has where to go.
 void add_operation_blocks(base::Json& document);

@@ -76,8 +76,8 @@ double buffers_without_pipeline(const Inputs& inputs) {
 
 bool fast_step_covers(const Inputs& inputs, const ContentTable& contents) {
   const Plan& plan = inputs.plan;
-  return contents.ordered() && !plan.network && !plan.variation && !plan.contention && !plan.overlap_gradient_reduce &&
-         !plan.overlap_parameter_gather;
+  return contents.ordered() && !plan.network && !plan.variation && !plan.contention &&
+         plan.sharding().moves_at_step_end();
 }
 
 StepCosts::StepCosts(const Inputs& inputs, const ContentTable& contents)
@@ -135,7 +135,7 @@ const StepPreparer::Tail& StepPreparer::tail(const Inputs& inputs, const model::
   for (const Tail& known : tails_) {
     if (known.dense == local.dense && known.expert == local.expert) return known;
   }
-  const TailTimes times = tail_times(inputs, local, copies);
+  const TailTimes times = tail_times(inputs, inputs.plan.sharding(), local, copies);
   tails_.push_back({local.dense, local.expert, times.reduce_scatter, times.optimizer + times.all_gather});
   return tails_.back();
 }
@@ -184,7 +184,7 @@ void StepPreparer::add(const Inputs& inputs, const StepProgram& program, StepCos
     base::Time busy = closing.reduce_scatter;
     for (const StepProgram::Use& use : program.uses()[r]) busy += candidate.durations[use.block] * use.times;
     candidate.bound = std::max(candidate.bound, busy);
-    Memory memory = static_memory(parallel, local, program.copies(), buffers);
+    Memory memory = static_memory(inputs.plan, local, program.copies(), buffers);
     memory.activations = program.peak_activations(r, activations_);
     candidate.largest_memory_bytes = std::max(candidate.largest_memory_bytes, memory.total());
   }

@@ -79,7 +79,7 @@ base::Time least_tail(const Inputs& inputs, const model::ParameterCount& all, in
   base::Time least = 0;
   for (const model::ParameterCount& one :
        {model::ParameterCount{local.dense * part, 0.0}, {0.0, local.expert * part}}) {
-    const TailTimes times = tail_times(inputs, one, copies);
+    const TailTimes times = tail_times(inputs, inputs.plan.sharding(), one, copies);
     least = std::max(least, times.optimizer + times.all_gather);
   }
   return least;
@@ -114,7 +114,7 @@ double least_memory_bytes(const Inputs& inputs, const ContentTable& contents,
   const model::Parallelism& parallel = inputs.plan.parallel;
   const auto still = [&](ContentTable::Id id) {
     const model::ParameterCount local = model::local_parameters(parameters[static_cast<std::size_t>(id)], parallel);
-    return static_memory(parallel, local, program.copies(), 0.0).total();
+    return static_memory(inputs.plan, local, program.copies(), 0.0).total();
   };
   const double layer = still(units.counted_id()), last = still(units.last_id);
   const model::ActivationBytes& of_layer = costs.activations(units.counted_id());
