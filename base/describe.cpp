@@ -1,5 +1,7 @@
 #include "base/describe.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -17,6 +19,16 @@ std::int64_t high_whole(const Key& key) {
                                                                   : static_cast<std::int64_t>(key.high);
 }
 
+// Item i of a list, among the choices.
+std::size_t place_of(Fields& fields, const Key& key, const std::string& word, std::size_t i) {
+  const auto found = std::find(key.choices.begin(), key.choices.end(), word);
+  if (found == key.choices.end()) {
+    fields.fail(fmt::format("{}/{}", key.name, i), fmt::format("'{}' is not a choice", printable(word)),
+                suggestion(word, key.choices));
+  }
+  return static_cast<std::size_t>(found - key.choices.begin());
+}
+
 }  // namespace
 
 std::int64_t read_whole(Fields& fields, const Key& key) {
@@ -26,6 +38,13 @@ std::int64_t read_whole(Fields& fields, const Key& key) {
 std::size_t read_choice(Fields& fields, const Key& key) {
   const std::string word = fields.choice(key.name, key.choices);
   return static_cast<std::size_t>(std::find(key.choices.begin(), key.choices.end(), word) - key.choices.begin());
+}
+
+std::vector<std::size_t> read_choices(Fields& fields, const Key& key) {
+  const std::vector<std::string> words = fields.texts(key.name);
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < words.size(); ++i) places.push_back(place_of(fields, key, words[i], i));
+  return places;
 }
 
 void read_value(Fields& fields, const Key& key, double& value) {
@@ -49,11 +68,7 @@ void read_value(Fields& fields, const Key& key, std::vector<double>& value) {
 
 void read_value(Fields& fields, const Key& key, std::vector<std::string>& value) {
   value = fields.texts(key.name);
-  for (std::size_t i = 0; i < value.size() && !key.choices.empty(); ++i) {
-    if (std::find(key.choices.begin(), key.choices.end(), value[i]) == key.choices.end())
-      fields.fail(key.name + "/" + std::to_string(i), "'" + printable(value[i]) + "' is not a choice",
-                  suggestion(value[i], key.choices));
-  }
+  for (std::size_t i = 0; i < value.size() && !key.choices.empty(); ++i) place_of(fields, key, value[i], i);
 }
 
 void read_value(Fields& fields, const Key& key, std::map<std::string, double>& value) {
@@ -63,10 +78,11 @@ void read_value(Fields& fields, const Key& key, std::map<std::string, double>& v
     value[name] = inside.number(name, key.low, high_number(key)) * key.unit.scale;
 }
 
-void Reader::sources() {
+void Reader::sources(std::map<std::string, std::string>& found) {
   Fields sources = fields_.object("sources");
   for (const std::string& key : cited_) {
-    if (sources.text(key).empty()) sources.fail(key, "the citation is empty", "say where the figure comes from");
+    found[key] = sources.text(key);
+    if (found[key].empty()) sources.fail(key, "the citation is empty", "say where the figure comes from");
   }
   sources.finish();
 }
@@ -93,6 +109,12 @@ Json written_value(const Key& key, const std::map<std::string, double>& value) {
   return object;
 }
 
+Json written_value(const Key&, const std::map<std::string, std::string>& value) {
+  Json object = Json::object();
+  for (const auto& [name, each] : value) object[name] = each;
+  return object;
+}
+
 Json Writer::without(const Writer& defaults) const {
   Json out = Json::object();
   for (const Value& each : values_) {
@@ -104,7 +126,7 @@ Json Writer::without(const Writer& defaults) const {
   return out;
 }
 
-void Lister::sources() {
+void Lister::sources(const std::map<std::string, std::string>&) {
   DescribedKey sources;
   sources.key.name = "sources";
   sources.key.meaning = "where each figure comes from";

@@ -2,7 +2,7 @@
 
 // The keys of an input file, each described once; reading, writing, schema and reference derive from it.
 //
-// A struct that a file fills has one function beside it, found by its argument:
+// A struct that a file fills has one function in its own namespace (not an unnamed one), found by its argument:
 //
 //     template <class V>
 //     void describe(V& v, Reliability& r) {
@@ -17,14 +17,14 @@
 //   range(low, high, unit)   a number or whole number; the limits hold for the figure in the file, the member is SI
 //   choice({...})        a text, or an enumeration by the names of its enumerators, in their order
 //   .from("...")         the source of the default
-//   .cited()             v.sources() at the end demands an entry under "sources" for each such key that is given
+//   .cited()             v.sources(map) at the end demands an entry under "sources" for each such key that is given
 //   .when(condition)     an optional key is written if this holds (unset: if it differs from its default)
-//   nothing              bool, std::string; a nested struct that is described itself
+//   block()              a nested struct that is described itself; may be left out, as for bool and std::string
 //   fallback(x, "x")     an optional nested struct that is equal to x where it is absent
 //   items(prototype)     a list of structs whose defaults are the prototype's (for instance the plan's)
 //   special<T>(...)      a key of several types; says itself how it is read and written
 // Members: double, integers, bool, std::string, enumerations, a described struct, std::optional of these, std::vector
-// of numbers, texts or structs, std::map<std::string, double>. v.ignored("notes", "...") reads a text and drops it.
+// of numbers, texts, enumerators or structs, std::map<std::string, double>. v.ignored("notes", "...") reads a text and drops it.
 // What several keys must fulfil together goes into `void check(const T&, const Fields&)` beside the struct: it is called
 // when its keys are read, before unknown keys are refused.
 //
@@ -55,11 +55,11 @@ struct KeyWords : Key {
   Self otherwise(std::string words) const { return with(&Key::default_words, std::move(words)); }
   Self from(std::string words) const { return with(&Key::source, std::move(words)); }
   Self cited() const { return with(&Key::needs_source, true); }
-  Self when(bool condition) const { return with(&Key::present, std::optional<bool>(condition)); }
+  Self when(bool condition) const { return with(&Key::present, condition); }
 
  protected:
-  template <class Fact, class Value>
-  Self with(Fact Key::*fact, Value value) const {
+  template <class Owner, class Fact>
+  Self with(Fact Owner::*fact, std::type_identity_t<Fact> value) const {
     Self changed = static_cast<const Self&>(*this);
     changed.*fact = std::move(value);
     return changed;
@@ -75,6 +75,8 @@ inline Plain range(double low, double high, Unit unit = {}) {
   key.unit = unit;
   return key;
 }
+
+inline Plain block() { return {}; }
 
 inline Plain choice(std::vector<std::string> names) {
   Plain key;
@@ -139,7 +141,6 @@ class Visitor {
     std::string dropped;
     optional(name, dropped, meaning);
   }
-  void sources() {}
 
  private:
   template <class T, class K>
@@ -169,6 +170,8 @@ struct ItemOf<std::vector<T>> {
 };
 template <class T>
 concept DescribedList = Described<typename ItemOf<T>::Type>;
+template <class T>
+concept EnumerationList = std::is_enum_v<typename ItemOf<T>::Type>;
 
 template <class T>
 inline constexpr bool is_optional = false;
@@ -182,6 +185,7 @@ concept Whole = std::integral<T> && !std::same_as<T, bool>;
 
 std::int64_t read_whole(Fields& fields, const Key& key);
 std::size_t read_choice(Fields& fields, const Key& key);
+std::vector<std::size_t> read_choices(Fields& fields, const Key& key);
 void read_value(Fields& fields, const Key& key, double& value);
 void read_value(Fields& fields, const Key& key, bool& value);
 void read_value(Fields& fields, const Key& key, std::string& value);
@@ -199,7 +203,7 @@ class Reader : public Visitor<Reader> {
   template <class K, class T>
   void see(const K& key, T& member);
   // A constant nobody can check is worth nothing: each cited key that is given needs an entry under "sources".
-  void sources();
+  void sources(std::map<std::string, std::string>& found);
 
  private:
   template <class K, class T>
@@ -253,6 +257,10 @@ void Reader::read(const K& key, T& member) {
     }
   } else if constexpr (std::is_enum_v<T>) {
     member = static_cast<T>(read_choice(fields_, key));
+  } else if constexpr (EnumerationList<T>) {
+    member.clear();
+    for (const std::size_t each : read_choices(fields_, key))
+      member.push_back(static_cast<typename T::value_type>(each));
   } else if constexpr (Whole<T>) {
     member = static_cast<T>(read_whole(fields_, key));
   } else {
@@ -269,6 +277,7 @@ Json written_value(const Key& key, const std::vector<std::int64_t>& value);
 Json written_value(const Key& key, const std::vector<double>& value);
 Json written_value(const Key& key, const std::vector<std::string>& value);
 Json written_value(const Key& key, const std::map<std::string, double>& value);
+Json written_value(const Key& key, const std::map<std::string, std::string>& value);
 
 template <Described T>
 Json json_of(const T& value);
@@ -287,6 +296,10 @@ Json written(const K& key, const T& member) {
     return list;
   } else if constexpr (std::is_enum_v<T>) {
     return key.choices.at(static_cast<std::size_t>(member));
+  } else if constexpr (EnumerationList<T>) {
+    Json list = Json::array();
+    for (const auto item : member) list.push_back(written(key, item));
+    return list;
   } else if constexpr (Whole<T>) {
     return Json(static_cast<std::int64_t>(member));
   } else {
@@ -299,6 +312,11 @@ class Writer : public Visitor<Writer> {
   template <class K, class T>
   void see(const K& key, T& member) {
     values_.push_back({key.name, written(key, member), key.required, key.present});
+  }
+  void sources(const std::map<std::string, std::string>& found) {
+    Key key;
+    key.name = "sources";
+    values_.push_back({key.name, written_value(key, found), true, true});
   }
   // Without the optional keys that hold what the defaults hold.
   Json without(const Writer& defaults) const;
@@ -337,7 +355,7 @@ class Lister : public Visitor<Lister> {
     if (!key.required) described.otherwise = written(key, member);
     keys.push_back(std::move(described));
   }
-  void sources();
+  void sources(const std::map<std::string, std::string>&);
 
   std::vector<DescribedKey> keys;
 

@@ -119,7 +119,9 @@ std::string words_of_default(const DescribedKey& each) {
   if (!each.key.default_words.empty()) return each.key.default_words;
   const bool nothing =
       each.otherwise.is_null() || each.type == KeyType::object || each.otherwise.empty() || each.otherwise == Json("");
-  return nothing ? "none" : each.otherwise.is_string() ? each.otherwise.get<std::string>() : each.otherwise.dump();
+  if (nothing) return "none";
+  if (each.otherwise.is_string()) return each.otherwise.get<std::string>();
+  return each.otherwise.is_number() ? bound(each.otherwise.get<double>()).dump() : each.otherwise.dump();
 }
 
 std::string cell(const std::string& text) {

@@ -25,7 +25,9 @@ struct Cart {
   Wheel rear;
   std::vector<Wheel> wheels;
   std::vector<std::string> tags;
+  std::vector<Colour> stripes;
   std::vector<std::int64_t> loads;
+  std::map<std::string, std::string> sources;
 };
 
 template <class V>
@@ -58,13 +60,14 @@ void describe(V& v, Cart& c) {
   v.optional("rear", c.rear, fallback(c.spare, "spare"), "the rear wheel");
   v.optional("wheels", c.wheels, items(Wheel{0.5, {}}), "the others");
   v.optional("tags", c.tags, choice({"new", "old"}), "what it says on the label");
+  v.optional("stripes", c.stripes, choice({"red", "green"}), "from front to back");
   v.optional("loads", c.loads,
              special<std::vector<std::int64_t>>(
                  "whole numbers or \"balanced\"", Json{{"type", {"array", "string"}}}, read_loads,
                  [](const std::vector<std::int64_t>& loads) { return loads.empty() ? Json("balanced") : Json(loads); }),
              "what lies where");
   v.ignored("notes", "for the reader");
-  v.sources();
+  v.sources(c.sources);
 }
 
 Cart read(const char* text, std::vector<std::string>* given = nullptr) {
@@ -89,7 +92,7 @@ std::string error_of(const char* text) {
 TEST_CASE("absent keys keep the defaults, given ones are converted to SI and listed") {
   std::vector<std::string> given;
   const Cart cart = read(R"({"$schema": "x", "name": "a", "colour": "red", "start_us": 3, "riders": 2, "price": 10,
-      "spare": {"radius": 0.3}, "wheels": [{}, {"holes": [1, 2]}], "tags": ["old"], "loads": "balanced", "notes": "n",
+      "spare": {"radius": 0.3}, "wheels": [{}, {"holes": [1, 2]}], "tags": ["old"], "stripes": ["green", "red"], "loads": "balanced", "notes": "n",
       "sources": {"start_us": "a watch"}})",
                          &given);
   CHECK(cart.colour == Colour::red);
@@ -102,8 +105,10 @@ TEST_CASE("absent keys keep the defaults, given ones are converted to SI and lis
   REQUIRE(cart.wheels.size() == 2);
   CHECK(cart.wheels[0].radius == 0.5);
   CHECK(cart.wheels[1].holes == std::vector<std::int64_t>{1, 2});
+  CHECK(cart.stripes == std::vector<Colour>{Colour::green, Colour::red});
+  CHECK(cart.sources.at("start_us") == "a watch");
   CHECK(given == std::vector<std::string>{"name", "colour", "start_us", "riders", "price", "spare", "spare.radius",
-                                          "wheels", "tags", "loads", "notes"});
+                                          "wheels", "tags", "stripes", "loads", "notes"});
 }
 
 TEST_CASE("what is wrong is said as by Fields, with the path") {
@@ -126,13 +131,15 @@ TEST_CASE("what is wrong is said as by Fields, with the path") {
 TEST_CASE("a value is written as it would be read, without the defaults") {
   Cart cart;
   cart.name = "a";
-  CHECK(json_of(cart).dump() == R"({"name":"a"})");
+  CHECK(json_of(cart).dump() == R"({"name":"a","sources":{}})");
   cart.start_s = 3.7e-6;
   cart.colour = Colour::red;
   cart.front = Wheel{1.0, {3}};
   cart.wheels = {Wheel{}};
-  CHECK(json_of(cart).dump() ==
-        R"({"name":"a","colour":"red","start_us":3.7,"slow_us":0.0,"front":{"radius":1.0,"holes":[3]},"wheels":[{}]})");
+  cart.stripes = {Colour::red};
+  CHECK(
+      json_of(cart).dump() ==
+      R"({"name":"a","colour":"red","start_us":3.7,"slow_us":0.0,"front":{"radius":1.0,"holes":[3]},"wheels":[{}],"stripes":["red"],"sources":{}})");
 }
 
 TEST_CASE("the tree of keys makes a schema and a table") {
