@@ -107,8 +107,8 @@ TEST_CASE("every shipped profile reads, every class with a source and an error; 
     CHECK(origins.size() == (name == "a100" || name == "cpu" ? 17 : 21));
     for (const auto& origin : origins) {
       CAPTURE(origin.name);
-      CHECK_FALSE(origin.provenance.source.empty());
-      CHECK(origin.provenance.relative_error > 0.0);
+      CHECK_FALSE(origin.basis.source.empty());
+      CHECK(origin.basis.relative_error > 0.0);
     }
   }
 }
