@@ -1,68 +1,79 @@
 #include "hardware/cluster.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/json.h"
-#include "base/units.h"
+#include "hardware/cluster_keys.h"
 
 namespace hourglass::hardware {
 
 namespace {
 
-// A constant nobody can check is worth nothing: each needs an entry under "sources".
-void require_sources(base::Fields& fields, const std::vector<std::string>& constants) {
-  base::Fields sources = fields.object("sources");
-  for (const std::string& key : constants) {
-    if (!fields.has(key)) continue;
-    if (sources.text(key).empty()) sources.fail(key, "the citation is empty", "say where the figure comes from");
+void check_nodes(const ClusterFile& c, const base::Fields& fields) {
+  if (c.gpus_per_node == 0) {
+    if (c.nvlink_domain == 0 && c.gpus_per_host == 0) fields.fail("gpus_per_node", "is missing", "add it");
+    if (c.nvlink_domain == 0) fields.fail("nvlink_domain", "is missing beside gpus_per_host", "add it");
+    if (c.gpus_per_host == 0) fields.fail("gpus_per_host", "is missing beside nvlink_domain", "add it");
+    if (c.nvlink_domain % c.gpus_per_host != 0 && c.gpus_per_host % c.nvlink_domain != 0) {
+      fields.fail("nvlink_domain",
+                  fmt::format("{} GPUs on NVLink are no whole hosts of {}", c.nvlink_domain, c.gpus_per_host),
+                  "give a multiple or a divisor of gpus_per_host");
+    }
+    return;
   }
-  sources.finish();
-}
-
-Fabric read_fabric(base::Fields fields) {
-  Fabric fabric;
-  const std::string kind = fields.choice("kind", {"multi_plane", "multi_rail", "three_layer"});
-  if (kind == "multi_plane") fabric.kind = FabricKind::multi_plane;
-  if (kind == "multi_rail") fabric.kind = FabricKind::multi_rail;
-  fabric.switch_ports = fields.integer_or("switch_ports", fabric.switch_ports, 2, 1024);
-  fabric.oversubscription = fields.number_or("oversubscription", fabric.oversubscription, 1.0, 64.0);
-  fabric.pcie_bandwidth = fields.number_or("pcie_GBps", fabric.pcie_bandwidth / base::giga, 1e-3, 1e6) * base::giga;
-  const auto latency = [&](const char* key, double& value) {
-    value = fields.number_or(key, value / base::micro, 0.0, 1e6) * base::micro;
-  };
-  latency("endpoint_latency_us", fabric.endpoint_latency_s);
-  latency("hop_latency_us", fabric.hop_latency_s);
-  latency("nvlink_latency_us", fabric.nvlink_latency_s);
-  fabric.switch_usd = fields.number_or("switch_USD", fabric.switch_usd, 0.0, 1e9);
-  fabric.link_usd = fields.number_or("link_USD", fabric.link_usd, 0.0, 1e9);
-  fabric.endpoint_usd = fields.number_or("endpoint_USD", fabric.endpoint_usd, 0.0, 1e9);
-  fields.finish();
-  return fabric;
+  for (const auto& [key, value] : {std::pair{"nvlink_domain", c.nvlink_domain}, {"gpus_per_host", c.gpus_per_host}}) {
+    if (value != 0 && value != c.gpus_per_node) {
+      fields.fail(key, fmt::format("{} contradicts gpus_per_node = {}", value, c.gpus_per_node),
+                  "where the two differ, leave out gpus_per_node");
+    }
+  }
 }
 
 }  // namespace
 
+void check(const GemmTiles& t, const base::Fields& fields) {
+  const auto smallest = [](const std::vector<std::int64_t>& sizes) {
+    return sizes.empty() ? 0 : *std::min_element(sizes.begin(), sizes.end());
+  };
+  if (t.heights.empty() || t.widths.empty()) fields.fail("heights", "there is no tile", "give heights and widths");
+  if (smallest(t.heights) * smallest(t.widths) > t.largest)
+    fields.fail("largest", fmt::format("no tile has at most {} elements", t.largest), "raise it");
+}
+
+void check(const ClusterFile& c, const base::Fields& fields) {
+  check_nodes(c, fields);
+  if (!c.sources.contains("math_types")) return;
+  if (!has_math(c, MathType::bf16)) fields.fail("math_types", "bf16 is not among them", "add it");
+  if (c.fp8_flops <= 0.0 && (has_math(c, MathType::fp8) || has_math(c, MathType::fp8_tensor)))
+    fields.fail("math_types", "there is FP8 among them, but no fp8_TFLOPS", "add it");
+}
+
+bool has_math(const Cluster& cluster, MathType math) {
+  return std::find(cluster.math_types.begin(), cluster.math_types.end(), math) != cluster.math_types.end();
+}
+
 Cluster read_cluster(const base::Json& document, const std::string& file) {
   base::Fields fields(document, file);
-  Cluster cluster;
-  cluster.name = fields.text("name");
-  cluster.gpu = fields.text("gpu");
-  cluster.sms = fields.integer("sms", 1, 10000);
-  cluster.bf16_flops = fields.number("bf16_TFLOPS", 1e-3, 1e6) * base::tera;
-  cluster.fp8_flops = fields.number_or("fp8_TFLOPS", 0.0, 0.0, 1e6) * base::tera;
-  cluster.memory_bytes = fields.number("memory_GiB", 1.0, 1e6) * base::gibi;
-  cluster.memory_bandwidth = fields.number("memory_GBps", 1.0, 1e6) * base::giga;
-  cluster.gpus_per_node = fields.integer("gpus_per_node", 1, 1024);
-  cluster.nvlink_bandwidth = fields.number("nvlink_GBps", 1e-3, 1e6) * base::giga;
-  cluster.nic_bandwidth = fields.number("nic_GBps", 1e-3, 1e6) * base::giga;
-  cluster.gpus = fields.integer("gpus", 1, 10'000'000);
-  cluster.price_per_gpu_hour = fields.number("price_USD_per_gpu_hour", 0.0, 1e6);
-  cluster.host_launch_s = fields.number_or("host_launch_us", 0.0, 0.0, 1e4) * base::micro;
-  if (fields.has("fabric")) cluster.fabric = read_fabric(fields.object("fabric"));
-  cluster.profile = fields.text("profile");
-  require_sources(fields, {"sms", "bf16_TFLOPS", "fp8_TFLOPS", "memory_GiB", "memory_GBps", "gpus_per_node",
-                           "nvlink_GBps", "nic_GBps", "gpus", "price_USD_per_gpu_hour", "host_launch_us", "fabric"});
-  fields.finish();
-  return cluster;
+  ClusterFile read;
+  base::read_described(fields, read);
+  if (read.gpus_per_node > 0) read.nvlink_domain = read.gpus_per_host = read.gpus_per_node;
+  if (!read.sources.contains("math_types") && read.fp8_flops <= 0.0) read.math_types = {MathType::bf16};
+  return read;
+}
+
+base::Json cluster_schema() {
+  return base::schema_json(base::keys_of<ClusterFile>(), "input-cluster",
+                           "A cluster: GPU, node and network figures, each with its source.");
+}
+
+std::string cluster_reference() {
+  std::vector<base::DescribedKey> keys = base::keys_of<ClusterFile>();
+  keys.back().inside.clear();  // a citation for each of the others
+  return "## Cluster\n\nGPU, host and network. Every constant needs an entry under `sources`.\n\n" +
+         base::reference_markdown(base::reference_rows(keys));
 }
 
 }  // namespace hourglass::hardware

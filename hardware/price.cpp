@@ -20,7 +20,7 @@ namespace {
 // A neighbour in the pipeline is on another node unless a node holds several pipeline ranks.
 bool neighbours_share_domain(const Platform& on, model::Group group) {
   if (on.layout.ranks_per_domain > 0) return on.layout.ranks_per_domain > 1;
-  return on.layout.stride(group) < on.cluster.gpus_per_node;
+  return on.layout.stride(group) < on.cluster.nvlink_domain;
 }
 
 struct Pricing {
@@ -192,7 +192,7 @@ struct Pricing {
 
 GroupShape group_shape(const Platform& on, model::Group group, std::int64_t ranks) {
   const std::int64_t near =
-      on.layout.ranks_per_domain > 0 ? on.layout.ranks_per_domain : on.cluster.gpus_per_node / on.layout.stride(group);
+      on.layout.ranks_per_domain > 0 ? on.layout.ranks_per_domain : on.cluster.nvlink_domain / on.layout.stride(group);
   return {ranks, std::clamp<std::int64_t>(near, 1, std::max<std::int64_t>(ranks, 1))};
 }
 
