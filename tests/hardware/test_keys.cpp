@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "hardware/cluster.h"
 #include "hardware/compute_cost.h"
 #include "hardware/network/routes.h"
@@ -32,7 +33,8 @@ void check_file(const std::string& path, const std::string& text) {
   if (std::getenv("HOURGLASS_UPDATE") != nullptr) std::ofstream(root + path, std::ios::binary) << text;
   std::ifstream in(root + path, std::ios::binary);
   const std::string found((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  CHECK_MESSAGE(found == text, path << " is not what the descriptions say; HOURGLASS_UPDATE=1 writes it");
+  const bool same = found == text;
+  CHECK_MESSAGE(same, path << " is not what the descriptions say; HOURGLASS_UPDATE=1 writes it");
 }
 
 std::vector<std::string> names_of(const std::vector<hardware::FittedFigure>& figures) {
