@@ -1,4 +1,4 @@
-#include "hardware/cluster.h"
+#include "hardware/cluster_keys.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "hardware/cluster_keys.h"
 
 namespace hourglass::hardware {
 
