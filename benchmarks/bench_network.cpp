@@ -21,7 +21,7 @@ hardware::Cluster cluster() {
   hardware::Cluster made;
   made.name = "h800";
   made.gpus = 2048;
-  made.gpus_per_node = 8;
+  made.nvlink_domain = made.gpus_per_host = 8;
   made.nvlink_bandwidth = 200e9;
   made.nic_bandwidth = 50e9;
   made.fabric.kind = hardware::FabricKind::multi_rail;

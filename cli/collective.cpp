@@ -83,7 +83,7 @@ reports::CollectiveReport moe_report(NetworkInputs& inputs, const Values& values
   const bool normal = which == hardware::MoeKernel::normal;
   hardware::MoeRouting routing;
   routing.ranks = options.ranks;
-  routing.ranks_per_node = inputs.cluster.gpus_per_node;
+  routing.ranks_per_node = inputs.cluster.nvlink_domain;
   routing.tokens = options.tokens > 0 ? options.tokens : normal ? 4096 : 128;
   routing.top_k = options.top_k;
   routing.nodes_per_token = options.nodes_per_token;
@@ -123,7 +123,7 @@ reports::CollectiveReport plain_report(NetworkInputs& inputs, const Values& valu
   hardware::Network network(inputs.topology, policy, {profile.nvlink.efficiency, profile.rdma.efficiency},
                             options.seed);
   const double startup =
-      options.ranks > inputs.cluster.gpus_per_node ? profile.rdma.startup_s : profile.nvlink.startup_s;
+      options.ranks > inputs.cluster.nvlink_domain ? profile.rdma.startup_s : profile.nvlink.startup_s;
   const hardware::CollectiveTime time = hardware::collective_time(
       network, kind,
       algorithm == "flat" ? hardware::CollectiveAlgorithm::flat : hardware::CollectiveAlgorithm::hierarchical,

@@ -3,12 +3,12 @@
 // GEMM. A kernel cuts the output [m, n] in tiles of a x b and gives each SM whole tiles; with S SMs they run in
 // ceil(tiles / S) waves, so the last wave may be nearly empty (wave quantisation) and a tile may hang over the edge of
 // the matrix (tile quantisation). One tile costs
-//     max(2 a b ceil(k/128) 128 / (P/S0 * e(a, b)), ceil(k/128) step) + overhead a b / 128^2,
+//     max(2 a b ceil(k/s) s / (P/S0 * e(a, b)), ceil(k/s) step) + overhead a b / 128^2,
 //     e(a, b) = e0 / (1 + h (1/a + 1/b))
-// where P/S0 is the peak of one SM, e0 the main-loop efficiency, and h the price of loading operands: a small tile
-// loads more bytes a FLOP, and cannot hide the latency of a step of k. The epilogue stores the tile and does not
-// shrink with k: that is why k = 512 is slow. The tile is the one that costs least, as library heuristics choose it
-// (DeepGEMM's sm90 heuristics enumerate the same candidates). HBM bounds from below: each operand and the result once.
+// where P/S0 is the peak of one SM, s the step of k, e0 the main-loop efficiency, and h the price of loading operands:
+// a small tile loads more bytes a FLOP, and cannot hide the latency of a step of k. The epilogue stores the tile and
+// does not shrink with k: that is why k = 512 is slow. The tile is the one that costs least of those that the cluster
+// states, as library heuristics choose it. HBM bounds from below: each operand and the result once.
 //
 // Attention. FLOPs that are computed over an achieved rate; rows shorter than h do not amortise their start
 // (FlashAttention-3, arXiv 2407.08608, shows the same shape of curve).
@@ -20,7 +20,6 @@
 #include "hardware/compute_cost.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
 
@@ -32,24 +31,20 @@ namespace {
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-constexpr std::array<std::int64_t, 3> tile_heights = {64, 128, 256};
-constexpr std::array<std::int64_t, 13> tile_widths = {16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 192, 224, 256};
-constexpr std::int64_t largest_tile = 128 * 256;  // accumulators of two consumer warp groups fill the registers
-constexpr std::int64_t k_step = 128;
-
 // The tensor-core time of the best tile, in seconds.
-double best_tiling_seconds(const GemmShape& shape, const GemmClass& kernel, double flops_per_sm, std::int64_t sms) {
+double best_tiling_seconds(const GemmTiles& tiles, const GemmShape& shape, const GemmClass& kernel, double flops_per_sm,
+                           std::int64_t sms) {
   double best = std::numeric_limits<double>::infinity();
-  const double k = static_cast<double>(ceil_div(shape.k, k_step) * k_step);
-  for (const std::int64_t a : tile_heights) {
-    for (const std::int64_t b : tile_widths) {
-      if (a * b > largest_tile) continue;
+  const double k = static_cast<double>(ceil_div(shape.k, tiles.k_step) * tiles.k_step);
+  for (const std::int64_t a : tiles.heights) {
+    for (const std::int64_t b : tiles.widths) {
+      if (a * b > tiles.largest) continue;
       const std::int64_t waves = ceil_div(shape.groups * ceil_div(shape.m, a) * ceil_div(shape.n, b), sms);
       const auto height = static_cast<double>(a), width = static_cast<double>(b);
       const double rate =
           flops_per_sm * kernel.main_loop_efficiency / (1.0 + kernel.operand_elements * (1.0 / height + 1.0 / width));
       const double main_loop =
-          std::max(2.0 * height * width * k / rate, k / static_cast<double>(k_step) * kernel.k_step_s);
+          std::max(2.0 * height * width * k / rate, k / static_cast<double>(tiles.k_step) * kernel.k_step_s);
       best = std::min(
           best, static_cast<double>(waves) * (main_loop + kernel.tile_overhead_s * height * width / (128.0 * 128.0)));
     }
@@ -79,12 +74,12 @@ double gemm_seconds(const Cluster& cluster, const Profile& profile, const GemmSh
   const bool fp8 = shape.math != MathType::bf16;
   const GemmClass& kernel = gemm_kernel(profile, shape).cost;
   const double peak = fp8 ? cluster.fp8_flops : cluster.bf16_flops;
-  if (peak <= 0.0 || kernel.main_loop_efficiency <= 0.0) {
+  if (!has_math(cluster, shape.math) || peak <= 0.0 || kernel.main_loop_efficiency <= 0.0) {
     throw base::Error("no FP8 GEMM on this GPU", cluster.name, "set plan.precision to bf16, or choose an H100 or H800");
   }
   const std::int64_t sms = cluster.sms - conditions.communication_sms;
   const double flops_per_sm = peak / static_cast<double>(cluster.sms);
-  double compute = best_tiling_seconds(shape, kernel, flops_per_sm, sms);
+  double compute = best_tiling_seconds(cluster.gemm_tiles, shape, kernel, flops_per_sm, sms);
   if (shape.weight_gradient) compute *= kernel.weight_gradient_slowdown;
   const double input_bytes = fp8 ? 1.0 : 2.0;
   const auto g = static_cast<double>(shape.groups), m = static_cast<double>(shape.m), n = static_cast<double>(shape.n),

@@ -8,9 +8,6 @@
 // Seconds of one kernel on one GPU. Shapes in, seconds out: what the kernel is for is not known here.
 namespace hourglass::hardware {
 
-// fp8: block-scaled, partial sums promoted every 128 elements of k; fp8_tensor: one scale for the whole tensor.
-enum class MathType : std::uint8_t { bf16, fp8, fp8_tensor };
-
 // Under which a kernel runs: alone on the GPU, or beside communication kernels that hold `communication_sms`; and what
 // the expert-parallel groups of a plan make of balanced routing on a network of their own, which 1 stands for.
 struct Conditions {

@@ -1,9 +1,8 @@
 // Every kind of operator, priced. A price is the seconds of the kernels behind it, what leaves the GPU on each wire, how
 // many kernels the host issues, and the class of the profile that says so.
 //
-// Kernels an operator, where it is not one, were counted in DeepSeek's published trace (deepseek-ai/profile-data
-// train.json @4496024: 963 kernels for the forward and backward of four MoE layers) and divided by our operators of the
-// kind in the same layers. The router stands for the elementwise kernels around it, too.
+// Kernels an operator, where it is not one, are counted by the profile. A grouped GEMM whose groups differ in k is one
+// kernel a group.
 //
 // Wires. A ring passes a node's buffer on through all NICs that the group has there: of what a GPU sends, its NIC
 // carries one part in so many, NVLink the rest.
@@ -21,18 +20,19 @@ namespace {
 // A neighbour in the pipeline is on another node unless a node holds several pipeline ranks.
 bool neighbours_share_domain(const Platform& on, model::Group group) {
   if (on.layout.ranks_per_domain > 0) return on.layout.ranks_per_domain > 1;
-  return on.layout.stride(group) < on.cluster.gpus_per_node;
+  return on.layout.stride(group) < on.cluster.nvlink_domain;
 }
 
 struct Pricing {
   const Platform& on;
   const Conditions& conditions;
   const model::OperatorKind& op;
+  const LaunchCounts& counts = on.profile.launches;
 
   // --- computation ---
   template <class Class>
   static Cost priced(double seconds, const char* name, const Class& by, double launches = 1.0) {
-    return {seconds, 0.0, 0.0, launches, name, by.provenance.origin};
+    return {seconds, 0.0, 0.0, launches, name, by.basis.origin};
   }
   Cost memory(const char* name, const MemoryClass& kernel, double launches = 1.0) const {
     return priced(memory_seconds(on.cluster, on.profile, kernel, model::facts(op).bytes(), conditions), name, kernel,
@@ -66,23 +66,25 @@ struct Pricing {
   Cost operator()(const model::AttentionCore& a) const {
     const double seconds =
         attention_seconds(on.cluster, on.profile, model::flops(op), a.kv_length, a.backward, conditions);
-    return priced(seconds, "attention", on.profile.attention, a.backward ? 3.0 : 1.0);
+    return priced(seconds, "attention", on.profile.attention, a.backward ? counts.attention_backward : 1.0);
   }
-  Cost operator()(const model::Norm&) const { return memory("norm", on.profile.norm, 4.0 / 3.0); }
-  Cost operator()(const model::Rotary&) const { return memory("rotary", on.profile.rotary, 5.0 / 3.0); }
-  Cost operator()(const model::Activation&) const { return memory("activation", on.profile.activation, 1.25); }
+  Cost operator()(const model::Norm&) const { return memory("norm", on.profile.norm, counts.norm); }
+  Cost operator()(const model::Rotary&) const { return memory("rotary", on.profile.rotary, counts.rotary); }
+  Cost operator()(const model::Activation&) const {
+    return memory("activation", on.profile.activation, counts.activation);
+  }
   Cost operator()(const model::Router& r) const {
     const double input = static_cast<double>(r.tokens) * static_cast<double>(r.hidden) * (2.0 + 4.0),
                  scores = static_cast<double>(r.tokens) * static_cast<double>(r.routing.experts);
     const double choice = router_seconds(on.cluster, on.profile, input, scores, r.backward, conditions);
-    if (!r.gate) return priced(choice, "router", on.profile.router, 44.0);
+    if (!r.gate) return priced(choice, "router", on.profile.router, counts.router);
     // The gate is a BF16 GEMM of [tokens, hidden] x [hidden, experts].
     const double gate = gemm_seconds(
         on.cluster, on.profile, {1, r.tokens, r.routing.experts, r.hidden, MathType::bf16, 4.0, false}, conditions);
-    return priced(gate * (r.backward ? 2.0 : 1.0) + choice, "router", on.profile.router, 44.0);
+    return priced(gate * (r.backward ? 2.0 : 1.0) + choice, "router", on.profile.router, counts.router);
   }
-  Cost operator()(const model::Permute&) const { return memory("permute", on.profile.permute, 1.5); }
-  Cost operator()(const model::Cast&) const { return memory("cast", on.profile.cast, 1.3); }
+  Cost operator()(const model::Permute&) const { return memory("permute", on.profile.permute, counts.permute); }
+  Cost operator()(const model::Cast&) const { return memory("cast", on.profile.cast, counts.cast); }
   Cost operator()(const model::Embedding&) const { return elementwise(); }
   Cost operator()(const model::Loss&) const { return elementwise(); }
   Cost operator()(const model::Residual&) const { return elementwise(); }
@@ -123,7 +125,7 @@ struct Pricing {
   template <class AllToAll>
   Cost low_latency(const AllToAll& a, GroupShape group, double launches) const {
     const LowLatencyClass& kernel = on.profile.moe_low_latency;
-    if (kernel.provenance.source.empty()) {
+    if (kernel.basis.source.empty()) {
       throw base::Error("the profile has no low-latency dispatch and combine", on.profile.name, "add moe_low_latency");
     }
     const bool over_nvlink = a.kernel == model::MoeKernel::low_latency;
@@ -139,10 +141,10 @@ struct Pricing {
     return cost;
   }
   Cost operator()(const model::Dispatch& d) const {
-    return moe(d, MoeDirection::dispatch, conditions.dispatch_factor, 2.5);
+    return moe(d, MoeDirection::dispatch, conditions.dispatch_factor, counts.dispatch);
   }
   Cost operator()(const model::Combine& c) const {
-    return moe(c, MoeDirection::combine, conditions.combine_factor, 2.0);
+    return moe(c, MoeDirection::combine, conditions.combine_factor, counts.combine);
   }
 
   // --- other messages ---
@@ -190,7 +192,7 @@ struct Pricing {
 
 GroupShape group_shape(const Platform& on, model::Group group, std::int64_t ranks) {
   const std::int64_t near =
-      on.layout.ranks_per_domain > 0 ? on.layout.ranks_per_domain : on.cluster.gpus_per_node / on.layout.stride(group);
+      on.layout.ranks_per_domain > 0 ? on.layout.ranks_per_domain : on.cluster.nvlink_domain / on.layout.stride(group);
   return {ranks, std::clamp<std::int64_t>(near, 1, std::max<std::int64_t>(ranks, 1))};
 }
 

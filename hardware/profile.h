@@ -13,14 +13,17 @@ namespace hourglass::hardware {
 enum class Origin : std::uint8_t { measured, fitted, transferred, assumed };
 const char* name_of(Origin origin);
 
-struct Provenance {
+// Predicted / measured - 1 at 10, 50 and 90 %.
+struct Quantiles : std::array<double, 3> {};
+
+// What a class's figures rest on.
+struct Basis {
   Origin origin = Origin::assumed;
   std::string source;
   // One standard deviation of the class's cost as a whole, relative: how wrong a sum over its kernels may be. The
   // planner's range comes from it.
   double relative_error = 0.0;
-  // Held-out residuals, predicted / measured - 1, at 10, 50 and 90 %; all 0: the class was not fitted to samples.
-  std::array<double, 3> residual_quantiles = {};
+  Quantiles residual_quantiles = {};  // held out; all 0: the class was not fitted to samples
 };
 
 // One GEMM kernel family (compute_cost.h has the formula).
@@ -32,7 +35,7 @@ struct GemmClass {
   double launch_s = 0.0;
   double call_s = 0.0;                    // what timing around a call adds to the kernel's own time; no part of a step
   double weight_gradient_slowdown = 1.0;  // accumulation into FP32 gradients, transposed operands
-  Provenance provenance;
+  Basis basis;
 };
 
 struct AttentionClass {
@@ -40,14 +43,14 @@ struct AttentionClass {
   double backward_efficiency = 0.0;
   double half_length = 0.0;  // h: rate is efficiency / (1 + h / kv_length)
   double launch_s = 0.0;
-  Provenance provenance;
+  Basis basis;
 };
 
 // Memory-bound kernels: launch + bytes / (efficiency * HBM peak).
 struct MemoryClass {
   double efficiency = 0.0;
   double launch_s = 0.0;
-  Provenance provenance;
+  Basis basis;
 };
 
 // A router beside its gate GEMM: the conversion of its input, the choice of experts, and many kernels too short to
@@ -56,7 +59,7 @@ struct RouterClass {
   double efficiency = 0.0;          // of HBM, converting the input to FP32
   double choice_s_per_score = 0.0;  // forward: choosing groups and experts, for each token and expert
   double launch_s = 0.0;            // of all its short kernels together
-  Provenance provenance;
+  Basis basis;
 };
 
 // One tier of the network: startup + bytes / (efficiency * link peak); collectives pay `step_s` each algorithmic step.
@@ -72,7 +75,7 @@ struct LinkClass {
   double switch_startup_s = 0.0;
   // Dispatch and combine between nodes: what one SM forwards, bytes/s (0: no limit).
   double dispatch_sm_bandwidth = 0.0, combine_sm_bandwidth = 0.0;
-  Provenance provenance;
+  Basis basis;
 };
 
 // DeepEP's low-latency dispatch and combine (network_cost.cpp has the formula).
@@ -81,7 +84,7 @@ struct LowLatencyClass {
   double rdma_startup_s = 0.0;  // besides, where the group has several nodes
   double nvlink_efficiency = 0.0, rdma_efficiency = 0.0;
   double rdma_only_efficiency = 0.0;  // of the kernels that use no NVLink; they show no start-up of their own
-  Provenance provenance;
+  Basis basis;
 };
 
 // What changes when communication kernels run beside computation on the same GPU (beyond the SMs they hold).
@@ -92,9 +95,18 @@ struct InSitu {
   double memory_slowdown = 1.0;     // likewise
   double dispatch_slowdown = 1.0;
   double combine_slowdown = 1.0;
-  double skew_share =
-      0.0;  // wait for slower peers before each dispatch or combine, of the computation since the last one
-  Provenance provenance;
+  double skew_share = 0.0;  // wait for slower peers before each dispatch or combine, of the computation since the last
+  Basis basis;
+};
+
+// Kernels that an operator launches, where it is more than one. They cost the host's time (Cluster::host_launch_s).
+struct LaunchCounts {
+  double attention_backward = 1.0;
+  double norm = 1.0, rotary = 1.0, activation = 1.0;
+  double router = 1.0;  // with the elementwise kernels around it
+  double permute = 1.0, cast = 1.0;
+  double dispatch = 1.0, combine = 1.0;
+  std::string source;
 };
 
 struct Profile {
@@ -109,23 +121,39 @@ struct Profile {
   LinkClass moe_nvlink, moe_rdma;  // dispatch and combine kernels (DeepEP)
   LowLatencyClass moe_low_latency;
   InSitu in_situ;
+  LaunchCounts launches;
 };
 
 Profile read_profile(const base::Json& document, const std::string& file);
 // The document that read_profile reads.
 base::Json profile_json(const Profile& profile);
 
+// What a profile may hold: as a JSON schema, and as a section of the reference.
+base::Json profile_schema();
+std::string profile_reference();
+
 // Every class with its origin and source, in file order, for `--explain`.
 struct ClassOrigin {
   std::string name;
-  Provenance provenance;
+  Basis basis;
 };
 std::vector<ClassOrigin> origins(const Profile& profile);
 
 // Says where a class's figures come from. Throws base::Error for an unknown name.
-void set_provenance(Profile& profile, const std::string& name, const Provenance& provenance);
+void set_basis(Profile& profile, const std::string& name, const Basis& basis);
 
 // The profile with one class, by its name in `origins`, `factor` times as slow.
 Profile slowed(Profile profile, const std::string& name, double factor);
+
+// A figure that a fit may move, as a place in the profile, and how far.
+enum class FittedTo : std::uint8_t { nothing, its_samples, traces, dispatches };
+struct FittedFigure {
+  std::string name;
+  double* value = nullptr;
+  double low = 0.0, high = 0.0;  // as `value`, SI
+  FittedTo samples = FittedTo::nothing;
+};
+// Those of one class, the last to be given up first where samples are few. Throws base::Error for an unknown name.
+std::vector<FittedFigure> fitted_figures(Profile& profile, const std::string& name);
 
 }  // namespace hourglass::hardware

@@ -50,9 +50,9 @@ Json origins_json(const hardware::Profile& profile) {
   Json rows = Json::array();
   for (const hardware::ClassOrigin& each : hardware::origins(profile)) {
     rows.push_back({{"class", each.name},
-                    {"origin", hardware::name_of(each.provenance.origin)},
-                    {"relative_error", each.provenance.relative_error},
-                    {"source", each.provenance.source}});
+                    {"origin", hardware::name_of(each.basis.origin)},
+                    {"relative_error", each.basis.relative_error},
+                    {"source", each.basis.source}});
   }
   return rows;
 }

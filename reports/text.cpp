@@ -255,8 +255,8 @@ std::string model_text(const model::ModelSpec& model, std::int64_t sequence_leng
 std::string explain_text(const hardware::Profile& profile) {
   std::string out = fmt::format("\nwhere the costs come from (profile {})\n", profile.name);
   for (const hardware::ClassOrigin& each : hardware::origins(profile)) {
-    out += fmt::format("  {:<18} {:<12} +-{:<6} {}\n", each.name, hardware::name_of(each.provenance.origin),
-                       percent(each.provenance.relative_error), each.provenance.source);
+    out += fmt::format("  {:<18} {:<12} +-{:<6} {}\n", each.name, hardware::name_of(each.basis.origin),
+                       percent(each.basis.relative_error), each.basis.source);
   }
   return out;
 }

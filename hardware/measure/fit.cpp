@@ -22,6 +22,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
 
 #include "base/error.h"
 #include "hardware/measure/predict.h"
@@ -34,91 +35,44 @@ constexpr double knee = 0.10, difference = 0.02, smallest_effect = 5e-4;
 constexpr int most_iterations = 60, folds = 5;
 constexpr std::size_t least_rows = 3;  // for each parameter
 
-struct Parameter {
-  std::string name;
-  double* value;
-  double low, high;
-};
+using Parameter = FittedFigure;
 
-// The parameters of a class that samples can set, as places in the profile.
+std::vector<Parameter> fitted_to(FittedTo samples, Profile& profile, const std::string& name) {
+  std::vector<Parameter> figures = fitted_figures(profile, name);
+  std::erase_if(figures, [&](const Parameter& each) { return each.samples != samples; });
+  return figures;
+}
+
+Parameter figure_of(Profile& profile, const std::string& name, const std::string& figure, const std::string& shown) {
+  for (const Parameter& each : fitted_figures(profile, name)) {
+    if (each.name == figure) return {shown, each.value, each.low, each.high, each.samples};
+  }
+  throw base::Error("there is no " + name + "." + figure, "fit");
+}
+
+// The parameters of a class that samples can set, as places in the profile. Dispatch and combine show both tiers at
+// once, a trace the kernels of several classes.
 std::vector<Parameter> parameters_of(Profile& p, const std::string& name) {
-  const auto gemm = [](GemmClass& c) {
-    return std::vector<Parameter>{{"main_loop_efficiency", &c.main_loop_efficiency, 0.05, 1.5},
-                                  {"operand_elements", &c.operand_elements, 1.0, 200.0},
-                                  {"tile_overhead_us", &c.tile_overhead_s, 1e-7, 2e-5},
-                                  {"k_step_us", &c.k_step_s, 1e-8, 2e-6},
-                                  {"launch_us", &c.launch_s, 2e-7, 5e-5},
-                                  {"call_us", &c.call_s, 1e-7, 5e-5}};
-  };
-  const auto link = [](LinkClass& c) {
-    std::vector<Parameter> parameters = {{"efficiency", &c.efficiency, 0.02, 1.2},
-                                         {"startup_us", &c.startup_s, 1e-7, 1e-3},
-                                         {"step_us", &c.step_s, 1e-8, 1e-3}};
-    if (c.copy_steps > 0.0) parameters.push_back({"copy_steps", &c.copy_steps, 0.01, 10.0});
-    if (c.low_latency_efficiency > 0.0) {
-      parameters.push_back({"low_latency_efficiency", &c.low_latency_efficiency, 0.01, 1.2});
-      parameters.push_back({"low_latency_startup_us", &c.low_latency_startup_s, 1e-7, 1e-3});
-    }
-    if (c.switch_efficiency > 0.0) {
-      parameters.push_back({"switch_efficiency", &c.switch_efficiency, 0.01, 1.2});
-      parameters.push_back({"switch_startup_us", &c.switch_startup_s, 1e-6, 1e-3});
-    }
-    return parameters;
-  };
-  const auto memory = [](MemoryClass& c) {
-    return std::vector<Parameter>{{"efficiency", &c.efficiency, 0.02, 1.2}, {"launch_us", &c.launch_s, 2e-7, 1e-4}};
-  };
-  if (name == "gemm_bf16") return gemm(p.gemm_bf16);
-  if (name == "gemm_fp8") return gemm(p.gemm_fp8);
-  if (name == "gemm_fp8_tensor") return gemm(p.gemm_fp8_tensor);
-  if (name == "grouped_gemm_bf16") return gemm(p.grouped_gemm_bf16);
-  if (name == "grouped_gemm_fp8") return gemm(p.grouped_gemm_fp8);
-  if (name == "attention") {
-    return {{"forward_efficiency", &p.attention.forward_efficiency, 0.02, 1.2},
-            {"backward_efficiency", &p.attention.backward_efficiency, 0.02, 1.2},
-            {"half_length", &p.attention.half_length, 1.0, 1e4},
-            {"launch_us", &p.attention.launch_s, 2e-7, 1e-4}};
-  }
-  if (name == "router") {
-    return {{"choice_ps_per_score", &p.router.choice_s_per_score, 1e-13, 1e-6},
-            {"launch_us", &p.router.launch_s, 1e-8, 1e-3},
-            {"efficiency", &p.router.efficiency, 0.02, 1.2}};
-  }
-  if (name == "norm") return memory(p.norm);
-  if (name == "rotary") return memory(p.rotary);
-  if (name == "activation") return memory(p.activation);
-  if (name == "cast") return memory(p.cast);
-  if (name == "permute") return memory(p.permute);
-  if (name == "elementwise") return memory(p.elementwise);
-  if (name == "nvlink") return link(p.nvlink);
-  if (name == "nvlink_p2p") {
-    std::vector<Parameter> parameters = link(p.nvlink_p2p);
-    std::erase_if(parameters, [](const Parameter& each) { return each.name == "step_us"; });
-    return parameters;
+  if (name == "moe_throughput") {
+    return {figure_of(p, "moe_nvlink", "efficiency", "moe_nvlink efficiency"),
+            figure_of(p, "moe_rdma", "efficiency", "moe_rdma efficiency"),
+            figure_of(p, "moe_rdma", "startup_us", "moe_rdma startup_us"),
+            figure_of(p, "moe_nvlink", "dispatch_sm_GBps", "dispatch_sm_GBps"),
+            figure_of(p, "moe_nvlink", "combine_sm_GBps", "combine_sm_GBps"),
+            figure_of(p, "moe_nvlink", "startup_us", "moe_nvlink startup_us")};
   }
   if (name == "in_situ") {
-    return {{"gemm_slowdown", &p.in_situ.gemm_slowdown, 0.5, 10.0},
-            {"grouped_gemm_slowdown", &p.in_situ.grouped_gemm_slowdown, 0.5, 10.0},
-            {"gemm_fp8 weight_gradient_slowdown", &p.gemm_fp8.weight_gradient_slowdown, 0.5, 10.0},
-            {"grouped_gemm_fp8 weight_gradient_slowdown", &p.grouped_gemm_fp8.weight_gradient_slowdown, 0.5, 10.0}};
+    std::vector<Parameter> all = fitted_to(FittedTo::traces, p, name);
+    for (const std::string each : {"gemm_fp8", "grouped_gemm_fp8"}) {
+      for (const Parameter& figure : fitted_to(FittedTo::traces, p, each))
+        all.push_back({each + " " + figure.name, figure.value, figure.low, figure.high, figure.samples});
+    }
+    return all;
   }
-  if (name == "rdma") return link(p.rdma);
-  if (name == "moe_throughput") {
-    return {{"moe_nvlink efficiency", &p.moe_nvlink.efficiency, 0.02, 1.2},
-            {"moe_rdma efficiency", &p.moe_rdma.efficiency, 0.02, 1.2},
-            {"moe_rdma startup_us", &p.moe_rdma.startup_s, 1e-7, 1e-3},
-            {"dispatch_sm_GBps", &p.moe_nvlink.dispatch_sm_bandwidth, 1e8, 1e11},
-            {"combine_sm_GBps", &p.moe_nvlink.combine_sm_bandwidth, 1e8, 1e11},
-            {"moe_nvlink startup_us", &p.moe_nvlink.startup_s, 1e-7, 1e-3}};
-  }
-  if (name == "moe_low_latency") {
-    return {{"startup_us", &p.moe_low_latency.startup_s, 1e-7, 1e-3},
-            {"rdma_startup_us", &p.moe_low_latency.rdma_startup_s, 1e-7, 1e-3},
-            {"nvlink_efficiency", &p.moe_low_latency.nvlink_efficiency, 0.02, 1.2},
-            {"rdma_efficiency", &p.moe_low_latency.rdma_efficiency, 0.02, 1.2},
-            {"rdma_only_efficiency", &p.moe_low_latency.rdma_only_efficiency, 0.02, 1.2}};
-  }
-  throw base::Error("there is no class " + name, "fit");
+  std::vector<Parameter> all = fitted_to(FittedTo::its_samples, p, name);
+  if (name == "nvlink_p2p")  // every peer at once: no steps
+    std::erase_if(all, [](const Parameter& each) { return each.name == "step_us"; });
+  return all;
 }
 
 bool is_fp8(const Sample& s) { return s.dtype == "e4m3" || s.dtype == "e5m2"; }
@@ -242,47 +196,54 @@ Eigen::MatrixXd best_of_starts(const Cluster& cluster, Profile& profile, std::ve
   return best_jacobian;
 }
 
+enum class Why : std::uint8_t { no_effect, at_its_bound, few_samples };
+
+// A parameter that the data leave open.
+struct Open {
+  std::size_t parameter;
+  Why why;
+};
+
+std::optional<Open> first_open(const std::vector<Parameter>& parameters, const Eigen::MatrixXd& jacobian,
+                               std::size_t rows) {
+  for (std::size_t c = 0; c < parameters.size(); ++c) {
+    const Parameter& p = parameters[c];
+    const double effect = jacobian.col(static_cast<Eigen::Index>(c)).cwiseAbs().maxCoeff() * difference;
+    if (effect < smallest_effect) return Open{c, Why::no_effect};
+    if (*p.value <= p.low * 1.0001 || *p.value >= p.high * 0.9999) return Open{c, Why::at_its_bound};
+  }
+  if (rows < least_rows * parameters.size()) return Open{parameters.size() - 1, Why::few_samples};
+  return std::nullopt;
+}
+
+std::string words_of(const Open& open, const std::vector<Parameter>& parameters, std::size_t rows) {
+  const Parameter& p = parameters[open.parameter];
+  switch (open.why) {
+    case Why::no_effect:
+      return p.name + ": no sample depends on it";
+    case Why::at_its_bound:
+      return fmt::format("{}: the samples push it to its bound {:.3g}", p.name, *p.value);
+    case Why::few_samples:
+      return fmt::format("{}: {} samples for {} parameters", p.name, rows, parameters.size());
+  }
+  return "";
+}
+
 // Fits what the rows determine; what they do not keeps its value and is named in `undetermined`.
 void fit_determined(const Cluster& cluster, Profile& profile, const std::string& name, const Rows& rows,
                     std::vector<std::string>& undetermined) {
   const Profile base = profile;
   std::vector<Parameter> parameters = parameters_of(profile, name);
-  for (;;) {
+  while (!parameters.empty()) {
     const Eigen::MatrixXd jacobian = best_of_starts(cluster, profile, parameters, rows);
-    std::size_t open = parameters.size();
-    std::string reason;
-    for (std::size_t c = 0; c < parameters.size() && open == parameters.size(); ++c) {
-      const double effect = jacobian.col(static_cast<Eigen::Index>(c)).cwiseAbs().maxCoeff() * difference,
-                   value = *parameters[c].value;
-      if (effect < smallest_effect)
-        reason = "no sample depends on it";
-      else if (value <= parameters[c].low * 1.0001 || value >= parameters[c].high * 0.9999)
-        reason = fmt::format("the samples push it to its bound {:.3g}", value);
-      else
-        continue;
-      open = c;
-    }
-    if (open == parameters.size() && rows.size() < least_rows * parameters.size()) {
-      reason = fmt::format("{} samples for {} parameters", rows.size(), parameters.size());
-      open = parameters.size() - 1;
-    }
-    if (open == parameters.size()) return;
+    const std::optional<Open> open = first_open(parameters, jacobian, rows.size());
+    if (!open) return;
+    undetermined.push_back(words_of(*open, parameters, rows.size()));
     // Start again from the base without it; a parameter at its bound stays there.
-    undetermined.push_back(parameters[open].name + ": " + reason);
-    std::vector<std::string> left;
-    for (std::size_t c = 0; c < parameters.size(); ++c) {
-      if (c != open) left.push_back(parameters[c].name);
-    }
-    const bool bound = reason.find("bound") != std::string::npos;
-    const double at_bound = *parameters[open].value;
-    const std::string gone = parameters[open].name;
+    const double value = *parameters[open->parameter].value;
     profile = base;
-    parameters.clear();
-    for (Parameter& p : parameters_of(profile, name)) {
-      if (p.name == gone && bound) *p.value = at_bound;
-      if (std::find(left.begin(), left.end(), p.name) != left.end()) parameters.push_back(p);
-    }
-    if (parameters.empty()) return;
+    if (open->why == Why::at_its_bound) *parameters[open->parameter].value = value;
+    parameters.erase(parameters.begin() + static_cast<std::ptrdiff_t>(open->parameter));
   }
 }
 
@@ -332,11 +293,11 @@ ClassFit fit_class(const Cluster& cluster, Profile& profile, const std::string& 
 // A grouped GEMM whose costs are stated as transferred from the plain one follows it.
 void follow_transferred(Profile& profile, const std::string& fitted) {
   const auto follow = [](const GemmClass& from, GemmClass& to) {
-    if (to.provenance.origin != Origin::transferred) return;
+    if (to.basis.origin != Origin::transferred) return;
     const GemmClass old = to;
     to = from;
     to.weight_gradient_slowdown = old.weight_gradient_slowdown;
-    to.provenance = old.provenance;
+    to.basis = old.basis;
   };
   if (fitted == "gemm_fp8") follow(profile.gemm_fp8, profile.grouped_gemm_fp8);
   if (fitted == "gemm_bf16") follow(profile.gemm_bf16, profile.grouped_gemm_bf16);
@@ -385,25 +346,23 @@ Fit fit_profile(const Cluster& cluster, const Profile& base, const std::vector<S
     fit.classes.push_back(fit_class(cluster, fit.profile, name, rows));
     follow_transferred(fit.profile, name);
     const ErrorSummary& error = fit.classes.back().held_out;
-    Provenance provenance;
-    provenance.origin = Origin::fitted;
-    provenance.relative_error =
-        std::round(error.median / 0.6745 * 1e4) / 1e4;  // of a normal distribution with this median
-    provenance.source =
-        fmt::format("{}: {} samples, held out by shape: median error {:.1f} %, 90th percentile {:.1f} %", sources[name],
-                    error.rows, error.median * 100.0, error.p90 * 100.0);
+    Basis basis;
+    basis.origin = Origin::fitted;
+    basis.relative_error = std::round(error.median / 0.6745 * 1e4) / 1e4;  // of a normal distribution with this median
+    basis.source = fmt::format("{}: {} samples, held out by shape: median error {:.1f} %, 90th percentile {:.1f} %",
+                               sources[name], error.rows, error.median * 100.0, error.p90 * 100.0);
     for (std::size_t i = 0; i < error.quantiles.size(); ++i)
-      provenance.residual_quantiles[i] = std::round(error.quantiles[i] * 1e4) / 1e4;
+      basis.residual_quantiles[i] = std::round(error.quantiles[i] * 1e4) / 1e4;
     if (name == "in_situ") {
       for (const ClassOrigin& each : origins(base)) {
-        if (each.name == name) provenance.source += "; the factors of other kernels: " + each.provenance.source;
+        if (each.name == name) basis.source += "; the factors of other kernels: " + each.basis.source;
       }
     }
     if (name == "moe_throughput") {
-      set_provenance(fit.profile, "moe_nvlink", provenance);
-      set_provenance(fit.profile, "moe_rdma", provenance);
+      set_basis(fit.profile, "moe_nvlink", basis);
+      set_basis(fit.profile, "moe_rdma", basis);
     } else {
-      set_provenance(fit.profile, name, provenance);
+      set_basis(fit.profile, name, basis);
     }
   }
   return fit;

@@ -46,6 +46,7 @@ void require_known_op(const ImportOptions& options) {
 // Every key of the map must be one that a row of this operator can have.
 void check_map(const ImportOptions& options) {
   std::vector<std::string> known = {"us", "ms", "ns", "s", "dtype", "name", "sms", "runs", "spread"};
+  if (options.op == "gemm" || options.op == "grouped_gemm") known.push_back("weight_gradient");
   known.insert(known.end(), shape_keys(options.op).begin(), shape_keys(options.op).end());
   for (const auto& [key, column] : options.columns) {
     if (std::find(known.begin(), known.end(), key) == known.end()) {
@@ -80,6 +81,12 @@ bool read_cells(const Cells& cells, const std::string& place, const ImportOption
       return out.skip(place, fmt::format("{} is '{}'", key, base::printable(*text))), false;
     }
     *target = static_cast<std::int64_t>(value);
+  }
+  if (const std::string* text = cell(cells, options, "weight_gradient")) {
+    double value = 0.0;
+    if (!importing::number(*text, value) || (value != 0.0 && value != 1.0))
+      return out.skip(place, fmt::format("weight_gradient is '{}'", base::printable(*text))), false;
+    sample.weight_gradient = value == 1.0;
   }
   if (const std::string* spread = cell(cells, options, "spread")) importing::number(*spread, sample.spread);
   return true;

@@ -17,15 +17,13 @@ model::Dtype dtype_of(const Sample& s) {
   return model::Dtype::bf16;  // of FP32 the profile has no class: its kernels multiply in BF16 or TF32
 }
 
-bool is_weight_gradient(const Sample& s) { return s.name.find("wgrad") != std::string::npos; }
-
 // The operators of one sample, by the op's name.
 class Reading {
  public:
   explicit Reading(const Sample& sample) : s_(sample) {}
 
   std::vector<model::OperatorKind> operators() const {
-    if (s_.op == "gemm") return {gemm(is_weight_gradient(s_))};
+    if (s_.op == "gemm") return {gemm(s_.weight_gradient)};
     if (s_.op == "quantized_linear") return {gemm(false), cast()};
     if (s_.op == "grouped_gemm") return {grouped_gemm()};
     if (s_.op == "attention") return {attention()};
@@ -58,7 +56,7 @@ class Reading {
     const std::int64_t groups = std::max<std::int64_t>(count("groups"), 1);
     return {groups,       groups * count("m"), 0,
             count("n"),   count("k"),          false,
-            dtype_of(s_), model::Dtype::bf16,  is_weight_gradient(s_)};
+            dtype_of(s_), model::Dtype::bf16,  s_.weight_gradient};
   }
   model::AttentionCore attention() const {
     return {count("batch"),  count("q_length"), count("kv_length"),    count("heads"),          count("kv_heads"),

@@ -57,6 +57,7 @@ Sample read_sample(const base::Json& value, const base::Json& common, const std:
   if (fields.has("recipe")) sample.recipe = fields.choice("recipe", {"block", "tensor"});
   for (const std::string& key : shape_keys(sample.op)) sample.shape[key] = fields.number(key, 0.0, 1e18);
   sample.seconds = fields.number("us", 1e-6, 1e12) * base::micro;
+  sample.weight_gradient = fields.flag_or("weight_gradient", false);
   sample.spread = fields.number_or("spread", 0.0, 0.0, 100.0);
   sample.runs = fields.integer_or("runs", 0);
   sample.sms = fields.integer_or("sms", 0, 0, 4096);
@@ -136,6 +137,7 @@ base::Json samples_json(const SampleSet& set) {
     for (const std::string& key : shape_keys(s.op)) each[key] = s.at(key);
     each["us"] = s.seconds / base::micro;
     if (!s.recipe.empty()) each["recipe"] = s.recipe;
+    if (s.weight_gradient) each["weight_gradient"] = true;
     if (s.spread > 0.0) each["spread"] = s.spread;
     if (s.runs > 0) each["runs"] = s.runs;
     if (s.sms > 0) each["sms"] = s.sms;

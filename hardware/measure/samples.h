@@ -16,25 +16,29 @@ namespace hourglass::hardware {
 //   quantized_linear  m n k             the same with the BF16 input quantised first, both in the time
 //   grouped_gemm      groups m n k      m rows in each of `groups`
 //   attention         batch q_length kv_length heads kv_heads qk_dim v_dim causal backward
-//   norm rotary activation cast permute elementwise          bytes: read and written together
-//   router            tokens hidden experts    choosing the experts, and converting the input to FP32 (hidden 0:
-//   without) all_reduce all_gather reduce_scatter all_to_all          bytes ranks ranks_per_node send_recv bytes
-//   same_node dispatch combine  tokens hidden top_k experts groups groups_per_token ranks ranks_per_node token_bytes
-//   low_latency
-//                     (0: throughput kernels, 1: low latency over RDMA alone, 2: low latency with NVLink)
+//   norm, rotary, activation, cast, permute, elementwise
+//                     bytes             read and written together
+//   router            tokens hidden experts
+//                                       choosing the experts, and converting the input to FP32 (hidden 0: without)
+//   all_reduce, all_gather, reduce_scatter, all_to_all
+//                     bytes ranks ranks_per_node
+//   send_recv         bytes same_node
+//   dispatch, combine tokens hidden top_k experts groups groups_per_token ranks ranks_per_node token_bytes low_latency
+//                                       (0: throughput kernels, 1: low latency over RDMA alone, 2: with NVLink)
 struct Sample {
   std::string op;
   std::string dtype;
   std::string recipe;  // of FP8: "block" (1x128 and 128x128 scales) or "tensor"; "" otherwise
   std::map<std::string, double> shape;
-  double seconds = 0.0;   // median if known, else mean
-  double spread = 0.0;    // relative standard deviation, 0: unknown
-  std::int64_t runs = 0;  // 0: unknown
-  std::int64_t sms = 0;   // SMs the kernel could use; 0: all
-  std::string beside;     // what ran at the same time; "": nothing
-  std::string timing;     // "call": timed around the call; "" or "kernel": the kernel's own time
-  std::string name;       // of the kernel or layer, for residual tables; may be empty
-  std::string source;     // if it differs from the set's
+  bool weight_gradient = false;  // a GEMM that adds to FP32 gradients from transposed operands
+  double seconds = 0.0;          // median if known, else mean
+  double spread = 0.0;           // relative standard deviation, 0: unknown
+  std::int64_t runs = 0;         // 0: unknown
+  std::int64_t sms = 0;          // SMs the kernel could use; 0: all
+  std::string beside;            // what ran at the same time; "": nothing
+  std::string timing;            // "call": timed around the call; "" or "kernel": the kernel's own time
+  std::string name;              // of the kernel or layer, for residual tables; may be empty
+  std::string source;            // if it differs from the set's
 
   double at(const std::string& key) const;  // Throws base::Error if the shape lacks it.
 };
@@ -56,7 +60,7 @@ const std::vector<std::string>& shape_keys(const std::string& op);
 std::string sample_fault(const Sample& sample);
 
 // {"schema": "1.0.0", "device": {"name", facts...}, "provenance": {...}, "source", "samples": [{"op", "dtype",
-// shape..., "us", "spread", "runs", "sms", "beside", "name", "source"}]}; samples may share values through "common".
+// shape..., "us", "weight_gradient", "spread", "runs", "sms", "beside", "name", "source"}]}; samples may share values through "common".
 // Strict, as every reader of ours.
 SampleSet read_samples(const base::Json& document, const std::string& file);
 SampleSet load_samples(const std::string& path);

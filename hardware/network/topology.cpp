@@ -1,6 +1,6 @@
 // Fat trees from switches of k ports, and what they cost.
 //
-// A node holds g GPUs on an NVSwitch; GPU i has its own NIC i, and the NICs of one index over all nodes are rail i. A
+// A node holds g GPUs on an NVSwitch; each GPU has its own NIC, and the NICs of the i-th GPUs of all hosts are rail i. A
 // leaf of an s:1 over-subscribed tree uses k s/(1+s) ports down and the rest up (k/2 and k/2 without
 // over-subscription).
 //
@@ -96,11 +96,11 @@ struct Builder {
     }
   }
 
-  // The NICs of one rail of nodes [begin, end) to a leaf.
+  // The NICs of one rail of hosts [begin, end) to a leaf.
   void attach(std::int32_t leaf, std::int32_t rail, std::int64_t begin, std::int64_t end) {
     const double half = cluster.fabric.endpoint_latency_s / 2.0;
-    for (std::int64_t node = begin; node < end; ++node) {
-      const auto gpu = static_cast<std::int32_t>(node * topology.gpus_per_node + rail);
+    for (std::int64_t host = begin; host < end; ++host) {
+      const auto gpu = static_cast<std::int32_t>(host * topology.rails + rail);
       const std::int32_t nic = topology.gpus + topology.nodes + gpu;
       const double hop = cluster.fabric.hop_latency_s;
       topology.links[static_cast<std::size_t>(nic_up(gpu))] = {
@@ -111,12 +111,12 @@ struct Builder {
     }
   }
 
-  // Leaves of one rail for nodes [begin, end), appended to `leaves`.
+  // Leaves of one rail for hosts [begin, end), appended to `leaves`.
   void rail_leaves(std::int32_t rail, std::int32_t pod, std::int64_t begin, std::int64_t end,
                    std::vector<std::int32_t>& leaves) {
-    for (std::int64_t node = begin, index = 0; node < end; node += down, ++index) {
+    for (std::int64_t host = begin, index = 0; host < end; host += down, ++index) {
       leaves.push_back(add(VertexKind::leaf, rail, pod, index, 1));
-      attach(leaves.back(), rail, node, std::min(node + down, end));
+      attach(leaves.back(), rail, host, std::min(host + down, end));
     }
   }
 
@@ -137,34 +137,34 @@ struct Builder {
   }
 
   void multi_plane() {
-    for (std::int32_t rail = 0; rail < topology.gpus_per_node; ++rail) {
+    for (std::int32_t rail = 0; rail < topology.rails; ++rail) {
       std::vector<std::int32_t> leaves;
-      rail_leaves(rail, -1, 0, topology.nodes, leaves);
+      rail_leaves(rail, -1, 0, topology.hosts, leaves);
       two_layers(rail, leaves);
     }
   }
 
   void multi_rail() {
     std::vector<std::int32_t> leaves;
-    for (std::int32_t rail = 0; rail < topology.gpus_per_node; ++rail) rail_leaves(rail, -1, 0, topology.nodes, leaves);
+    for (std::int32_t rail = 0; rail < topology.rails; ++rail) rail_leaves(rail, -1, 0, topology.hosts, leaves);
     two_layers(-1, leaves);
   }
 
   void three_layers() {
     const std::int64_t ports = cluster.fabric.switch_ports, half = ports / 2;
-    const std::int64_t leaves_a_rail = half / topology.gpus_per_node;
+    const std::int64_t leaves_a_rail = half / topology.rails;
     if (leaves_a_rail == 0)
-      throw base::Error(fmt::format("{} NICs a node do not fit a pod of {} leaves", topology.gpus_per_node, half),
-                        "fabric", "take switches of more ports, or multi_plane");
-    const std::int64_t pod_nodes = leaves_a_rail * down;
-    const std::int64_t pods = (topology.nodes + pod_nodes - 1) / pod_nodes;
+      throw base::Error(fmt::format("{} NICs a node do not fit a pod of {} leaves", topology.rails, half), "fabric",
+                        "take switches of more ports, or multi_plane");
+    const std::int64_t pod_hosts = leaves_a_rail * down;
+    const std::int64_t pods = (topology.hosts + pod_hosts - 1) / pod_hosts;
     if (pods > ports) too_large();
     const std::int64_t cores = pods > 1 ? uppers_needed(pods, half) : 0;
     std::vector<std::vector<std::int32_t>> group(static_cast<std::size_t>(up));  // spine j of every pod
     for (std::int32_t pod = 0; pod < pods; ++pod) {
-      const std::int64_t begin = pod * pod_nodes, end = std::min<std::int64_t>(begin + pod_nodes, topology.nodes);
+      const std::int64_t begin = pod * pod_hosts, end = std::min<std::int64_t>(begin + pod_hosts, topology.hosts);
       std::vector<std::int32_t> leaves, spines;
-      for (std::int32_t rail = 0; rail < topology.gpus_per_node; ++rail) rail_leaves(rail, pod, begin, end, leaves);
+      for (std::int32_t rail = 0; rail < topology.rails; ++rail) rail_leaves(rail, pod, begin, end, leaves);
       for (std::int64_t s = 0; s < up; ++s) {
         spines.push_back(add(VertexKind::spine, -1, pod, s, up));
         group[static_cast<std::size_t>(s)].push_back(spines.back());
@@ -209,11 +209,11 @@ std::int64_t most_gpus(const Cluster& cluster) {
   const std::int64_t ports = cluster.fabric.switch_ports, down = leaf_ports(cluster.fabric).first;
   switch (cluster.fabric.kind) {
     case FabricKind::multi_plane:
-      return down * ports * cluster.gpus_per_node;
+      return down * ports * cluster.gpus_per_host;
     case FabricKind::multi_rail:
       return down * ports;
     case FabricKind::three_layer:
-      return ports / 2 / cluster.gpus_per_node * cluster.gpus_per_node * down * ports;
+      return ports / 2 / cluster.gpus_per_host * cluster.gpus_per_host * down * ports;
   }
   return 0;
 }
@@ -222,9 +222,13 @@ Topology build_topology(const Cluster& cluster, std::int64_t gpus) {
   check(cluster, gpus);
   Topology topology;
   topology.kind = cluster.fabric.kind;
-  topology.gpus_per_node = static_cast<std::int32_t>(cluster.gpus_per_node);
-  topology.nodes = static_cast<std::int32_t>((gpus + cluster.gpus_per_node - 1) / cluster.gpus_per_node);
-  topology.gpus = topology.nodes * topology.gpus_per_node;
+  topology.gpus_per_node = static_cast<std::int32_t>(cluster.nvlink_domain);
+  topology.rails = static_cast<std::int32_t>(cluster.gpus_per_host);
+  // Whole domains of whole hosts, or the other way round: one is a multiple of the other.
+  const std::int64_t whole = std::max(cluster.nvlink_domain, cluster.gpus_per_host);
+  topology.gpus = static_cast<std::int32_t>((gpus + whole - 1) / whole * whole);
+  topology.nodes = topology.gpus / topology.gpus_per_node;
+  topology.hosts = topology.gpus / topology.rails;
   Builder builder{cluster, topology};
   const Fabric& fabric = cluster.fabric;
   std::tie(builder.down, builder.up) = leaf_ports(fabric);

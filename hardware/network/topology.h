@@ -31,9 +31,12 @@ struct Link {
   bool failed = false;
 };
 
+// A node is an NVLink domain. Its GPUs' NICs are on the rails by their place in the host: of one host a node, as many
+// rails as GPUs a node.
 struct Topology {
   FabricKind kind = FabricKind::three_layer;
   std::int32_t gpus = 0, nodes = 0, gpus_per_node = 0;
+  std::int32_t hosts = 0, rails = 0;
   std::int32_t first_switch = 0;          // vertices from here on are leaves, spines and cores
   std::vector<Vertex> vertices;           // GPUs, then NVSwitches, NICs, switches
   std::vector<Link> links;                // six a GPU in the order of the functions below, then those between switches
@@ -48,7 +51,7 @@ constexpr std::int32_t pcie_down(std::int32_t gpu) { return 6 * gpu + 3; }
 constexpr std::int32_t nic_up(std::int32_t gpu) { return 6 * gpu + 4; }
 constexpr std::int32_t nic_down(std::int32_t gpu) { return 6 * gpu + 5; }
 
-// The first `gpus` GPUs of the cluster, in whole nodes. Throws Error if they are more than the cluster has, if a
+// The first `gpus` GPUs of the cluster, in whole nodes and hosts. Throws Error if they are more than the cluster has, if a
 // bandwidth is not positive, or if the fabric cannot be built from its switches.
 Topology build_topology(const Cluster& cluster, std::int64_t gpus);
 
@@ -56,8 +59,7 @@ Topology build_topology(const Cluster& cluster, std::int64_t gpus);
 std::int64_t most_gpus(const Cluster& cluster);
 
 // Takes out what `name` names: a vertex ("plane3.leaf0", "node7.nic2", "spine4"), everything of a plane, rail, pod or
-// node
-// ("plane3"), or one cable ("plane0.leaf0-plane0.spine1#2", both directions). Throws Error if there is no such thing.
+// node ("plane3"), or one cable ("plane0.leaf0-plane0.spine1#2", both directions). Throws Error if there is no such thing.
 void fail(Topology& topology, const std::string& name);
 
 std::string vertex_name(const Topology& topology, std::int32_t vertex);

@@ -153,9 +153,9 @@ hardware::Sample sample_of(const BenchCase& c) {
   s.op = op_of(c);
   s.dtype = c.dtype;
   s.recipe = c.recipe;
-  // "wgrad" is what the profile's factor for weight gradients goes by.
   const char* pass = c.pass == Pass::forward ? "forward" : c.pass == Pass::input_gradient ? "dgrad" : "wgrad";
   s.name = fmt::format("{} {}", c.name.empty() ? c.kernel : c.name, pass);
+  s.weight_gradient = is_gemm(c) && c.pass == Pass::weight_gradient;
   if (is_gemm(c)) {
     set_gemm_shape(c, s);
     return s;

@@ -209,7 +209,7 @@ GoodputInputs goodput_inputs(const sim::Inputs& inputs, const Budget& budget) {
   const double mtp = inputs.plan.mtp ? model::mtp_parameters(inputs.model).total() : 0.0;
   return {inputs.plan.operations.reliability,
           inputs.plan.gpus,
-          inputs.cluster.gpus_per_node,
+          inputs.cluster.gpus_per_host,
           model::total_parameters(inputs.model) + mtp * static_cast<double>(inputs.model.mtp_modules),
           budget.gpu_hours / static_cast<double>(inputs.plan.gpus) * base::seconds_per_hour,
           typical_step(budget)};
@@ -309,9 +309,9 @@ Budget stages_budget(const sim::Inputs& inputs, Simulator& simulator) {
   budget.goodput = goodput(goodput_inputs(inputs, budget));
   budget.prices.push_back({"USD", inputs.cluster.price_per_gpu_hour});
   for (const auto& [currency, price] : operations.prices) budget.prices.push_back({currency, price});
-  budget.power_per_gpu = sim::power_per_gpu(operations.energy, inputs.cluster.gpu);
+  budget.power_per_gpu = sim::power_per_gpu(operations.energy, inputs.cluster);
   budget.pue = operations.energy.pue;
-  budget.assumptions = sim::assumptions(operations, inputs.cluster.gpu);
+  budget.assumptions = sim::assumptions(operations, inputs.cluster);
   return budget;
 }
 

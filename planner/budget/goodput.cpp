@@ -56,7 +56,7 @@ std::int64_t cheapest_spares(const GoodputInputs& in, double broken) {
   double least = never;
   for (std::int64_t spares = 0; spares <= most; ++spares) {
     const double waiting = waiting_for_nodes(broken, spares);
-    const double cost = static_cast<double>(in.gpus + spares * in.gpus_per_node) / (1.0 - waiting);
+    const double cost = static_cast<double>(in.gpus + spares * in.gpus_per_host) / (1.0 - waiting);
     if (cost >= least) return spares - 1;
     least = cost;
   }
@@ -129,7 +129,7 @@ Goodput goodput(const GoodputInputs& in) {
   out.wall_s = running + out.planned_s + out.waiting_s;
   out.effective = out.wall_s > 0.0 ? out.net_s / out.wall_s : 1.0;
   out.gross_gpu_hours =
-      out.wall_s * (gpus + static_cast<double>(out.spare_nodes * in.gpus_per_node)) / base::seconds_per_hour;
+      out.wall_s * (gpus + static_cast<double>(out.spare_nodes * in.gpus_per_host)) / base::seconds_per_hour;
   return out;
 }
 

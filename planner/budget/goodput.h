@@ -39,7 +39,7 @@ struct Goodput {
 
 struct GoodputInputs {
   sim::Reliability reliability;
-  std::int64_t gpus = 0, gpus_per_node = 8;
+  std::int64_t gpus = 0, gpus_per_host = 8;
   double parameters = 0.0;
   double net_s = 0.0;
   double step_s = 0.0;  // checkpoints are written between steps; 0: at any time

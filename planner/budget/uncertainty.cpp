@@ -120,7 +120,7 @@ std::vector<CostError> cost_errors(const hardware::Profile& profile) {
   std::vector<CostError> errors;
   std::vector<std::array<double, 3>> residuals;
   for (const hardware::ClassOrigin& each : hardware::origins(profile)) {
-    const hardware::Provenance& from = each.provenance;
+    const hardware::Basis& from = each.basis;
     const bool fitted = from.residual_quantiles != std::array<double, 3>{};
     const auto same = fitted ? std::find(residuals.begin(), residuals.end(), from.residual_quantiles) : residuals.end();
     if (same != residuals.end()) {

@@ -61,7 +61,8 @@ std::string Search::digest() const {
     // Overrides change what the files say.
     const hardware::Cluster& c = inputs.cluster;
     all["inputs"].push_back({c.gpus, c.sms, c.bf16_flops, c.fp8_flops, c.memory_bytes, c.memory_bandwidth,
-                             c.gpus_per_node, c.nvlink_bandwidth, c.nic_bandwidth, c.price_per_gpu_hour});
+                             c.nvlink_domain, c.gpus_per_host, c.nvlink_bandwidth, c.nic_bandwidth,
+                             c.price_per_gpu_hour});
     all["inputs"].push_back(hardware::profile_json(inputs.profile));
     const sim::Plan& plan = inputs.plan;
     all["inputs"].push_back({plan.micro_batch.sequence_length, plan.mtp, plan.overlap_weight_gradients,

@@ -78,7 +78,7 @@ bool legal(sim::Plan& plan, const sim::Inputs& inputs) {
   if (plan.global_batch % (p.data * plan.micro_batch.sequences) != 0) return false;
   if (plan.micro_batch.sequence_length % (p.context * p.tensor) != 0) return false;
   if (inputs.model.attention.heads % p.tensor != 0) return false;
-  if (p.tensor > inputs.cluster.gpus_per_node || p.expert_tensor > p.tensor) return false;
+  if (p.tensor > inputs.cluster.nvlink_domain || p.expert_tensor > p.tensor) return false;
   if (plan.communication_sms >= inputs.cluster.sms) return false;
   const std::int64_t experts = inputs.model.moe.routed_experts;
   if (experts == 0) return p.expert == 1;

@@ -1,4 +1,4 @@
-// What a search varies. Tensor parallelism stays inside a node and is a power of two; context parallelism too, with at
+// What a search varies. Tensor parallelism stays inside an NVLink domain and is a power of two; context parallelism too, with at
 // least 1024 tokens a GPU or as many as the plan's own; pipeline ranks divide the GPUs and leave every stage a layer;
 // expert parallelism divides the experts, expert tensor parallelism is at most the tensor parallelism (expert_tensor >
 // tensor would split experts finer than attention, which nobody does). One to eight sequences a micro-batch. Schedules:
@@ -45,7 +45,7 @@ std::vector<std::int64_t> gpus_of(const sim::Inputs& inputs, const SpaceOptions&
   if (!options.gpus.empty()) return sorted(options.gpus);
   if (options.max_gpus == 0) return std::vector<std::int64_t>(1, inputs.plan.gpus);
   std::vector<std::int64_t> all;
-  for (std::int64_t gpus = inputs.cluster.gpus_per_node; gpus <= options.max_gpus; gpus *= 2) all.push_back(gpus);
+  for (std::int64_t gpus = inputs.cluster.gpus_per_host; gpus <= options.max_gpus; gpus *= 2) all.push_back(gpus);
   if (inputs.plan.gpus <= options.max_gpus) all.push_back(inputs.plan.gpus);
   return sorted(std::move(all));
 }
@@ -210,13 +210,13 @@ Space space_of(const sim::Inputs& inputs, const std::vector<sim::Inputs>& others
   Space space;
   space.clusters = {inputs};
   space.clusters.insert(space.clusters.end(), others.begin(), others.end());
-  std::int64_t node = 1;
-  for (const sim::Inputs& each : space.clusters) node = std::max(node, each.cluster.gpus_per_node);
+  std::int64_t domain = 1;
+  for (const sim::Inputs& each : space.clusters) domain = std::max(domain, each.cluster.nvlink_domain);
   const std::int64_t experts = inputs.model.moe.routed_experts;
   space.gpus = gpus_of(inputs, options);
   space.global_batches = options.global_batches.empty() ? std::vector<std::int64_t>(1, inputs.plan.global_batch)
                                                         : sorted(options.global_batches);
-  space.tensors = powers_of_two(node);
+  space.tensors = powers_of_two(domain);
   space.contexts = contexts_of(inputs);
   space.micro_batches = sorted({1, 2, 4, 8, inputs.plan.micro_batch.sequences});
   std::vector<std::int64_t> pipelines;

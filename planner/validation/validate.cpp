@@ -98,8 +98,7 @@ std::string class_of(const hardware::Sample& s) {
   std::string cls = s.op;
   if (!s.recipe.empty() || s.dtype == "e4m3") cls += s.recipe == "tensor" ? " fp8 tensor" : " fp8";
   if (s.op == "dispatch" || s.op == "combine") return s.op + (s.at("low_latency") > 0.0 ? " low latency" : "");
-  const bool weight_gradient = s.name.find("wgrad") != std::string::npos;
-  if (s.shape.contains("n") && s.at("m") < training_rows && !weight_gradient) cls += ", few rows";
+  if (s.shape.contains("n") && s.at("m") < training_rows && !s.weight_gradient) cls += ", few rows";
   return cls;
 }
 

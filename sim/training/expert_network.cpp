@@ -24,7 +24,7 @@ constexpr std::size_t shown_links = 5;
 
 hardware::MoeRouting routing_of(const Inputs& in, const PlanNetwork& network) {
   const model::MoeSpec& moe = in.model.moe;
-  const std::int64_t ranks = in.plan.parallel.expert, per_node = std::min(ranks, in.cluster.gpus_per_node);
+  const std::int64_t ranks = in.plan.parallel.expert, per_node = std::min(ranks, in.cluster.nvlink_domain);
   hardware::MoeRouting routing;
   routing.ranks = ranks;
   routing.ranks_per_node = per_node;

@@ -4,7 +4,7 @@
 //   nodes taken out the same, section 3.3.4: 78 % were confirmed or suspected hardware issues
 //   storage         the same, section 3.3.1: 2 TB/s sustained, over the 16,384 GPUs
 //   detection       MegaScale, arXiv 2402.15627, section 6.3: detection and diagnostics in less than 10 minutes
-//   power           NVIDIA DGX H100 and DGX A100 data sheets: 10.2 kW and 6.5 kW at most, over 8 GPUs. An upper bound.
+//   power           the cluster's: of a data sheet, so an upper bound
 #include "sim/training/plan_operations.h"
 
 #include <algorithm>
@@ -160,18 +160,15 @@ void add_operation_blocks(base::Json& document) {
   }
 }
 
-double power_per_gpu(const Energy& energy, const std::string& gpu) {
-  if (energy.power_per_gpu > 0.0) return energy.power_per_gpu;
-  for (const char* hopper : {"H100", "H200", "H800"}) {
-    if (gpu.find(hopper) != std::string::npos) return 10200.0 / 8.0;
-  }
-  return gpu.find("A100") != std::string::npos ? 6500.0 / 8.0 : 0.0;
+double power_per_gpu(const Energy& energy, const hardware::Cluster& cluster) {
+  return energy.power_per_gpu > 0.0 ? energy.power_per_gpu : cluster.power_per_gpu;
 }
 
-std::vector<Assumption> assumptions(const Operations& operations, const std::string& gpu) {
+std::vector<Assumption> assumptions(const Operations& operations, const hardware::Cluster& cluster) {
   std::vector<Assumption> all = reliability_figures(operations.reliability);
-  all.push_back({"energy.W_per_gpu", power_per_gpu(operations.energy, gpu),
-                 "NVIDIA DGX data sheets: a node's largest power over its 8 GPUs (DGX H100 10.2 kW, DGX A100 6.5 kW)"});
+  const auto power = cluster.sources.find("power_W_per_gpu");
+  all.push_back({"energy.W_per_gpu", power_per_gpu(operations.energy, cluster),
+                 power != cluster.sources.end() ? power->second : "the cluster states none"});
   all.push_back(
       {"energy.pue", operations.energy.pue,
        "assumed: between 1.1 of the largest operators and the 1.56 average of Uptime Institute's survey of 2024"});

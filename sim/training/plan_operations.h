@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "hardware/cluster.h"
 #include "sim/training/sharding.h"
 
 // What a plan says beside one step: failures and checkpoints, energy, prices, the range's inputs, further runs. Every
@@ -30,7 +31,7 @@ struct Reliability {
 };
 
 struct Energy {
-  double power_per_gpu = 0.0;  // W of a GPU with its share of the node; 0: by the GPU's name
+  double power_per_gpu = 0.0;  // W of a GPU with its share of the node; 0: the cluster's
   double pue = 1.3;            // power of the whole site over that of its computers
 };
 
@@ -76,10 +77,9 @@ struct Assumption {
   double value = 0.0;
   std::string source;
 };
-// `gpu`: the cluster's, for its power.
-std::vector<Assumption> assumptions(const Operations& operations, const std::string& gpu);
+std::vector<Assumption> assumptions(const Operations& operations, const hardware::Cluster& cluster);
 
-// W of one GPU with its share of the node: the plan's, or the data sheet's of the GPU; 0 where neither says.
-double power_per_gpu(const Energy& energy, const std::string& gpu);
+// W of one GPU with its share of the node: the plan's, else the cluster's; 0 where neither says.
+double power_per_gpu(const Energy& energy, const hardware::Cluster& cluster);
 
 }  // namespace hourglass::sim

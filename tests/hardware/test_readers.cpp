@@ -83,7 +83,7 @@ TEST_CASE("every shipped cluster reads, in SI units, and names a profile that is
     CAPTURE(name);
     const Cluster cluster = hardware::read_cluster(document("clusters", name), name);
     CHECK(cluster.name == name);
-    CHECK(cluster.gpus % cluster.gpus_per_node == 0);
+    CHECK(cluster.gpus % cluster.gpus_per_host == 0);
     CHECK(cluster.nvlink_bandwidth > cluster.nic_bandwidth);
     CHECK((cluster.fp8_flops == 0.0 || cluster.fp8_flops > cluster.bf16_flops));
     const Profile profile = hardware::read_profile(document("profiles", cluster.profile), cluster.profile);
@@ -107,8 +107,8 @@ TEST_CASE("every shipped profile reads, every class with a source and an error; 
     CHECK(origins.size() == (name == "a100" || name == "cpu" ? 17 : 21));
     for (const auto& origin : origins) {
       CAPTURE(origin.name);
-      CHECK_FALSE(origin.provenance.source.empty());
-      CHECK(origin.provenance.relative_error > 0.0);
+      CHECK_FALSE(origin.basis.source.empty());
+      CHECK(origin.basis.relative_error > 0.0);
     }
   }
 }

@@ -66,8 +66,8 @@ TEST_CASE("with 5 % of noise the held-out error is the noise, not more") {
   const Fit fit = fit_profile(h100, profile("h100"), {synthetic(h100, profile("h100"), 0.05)});
   CHECK(only(fit).held_out.median < 0.05);
   CHECK(only(fit).held_out.median > 0.02);
-  CHECK(fit.profile.gemm_bf16.provenance.origin == Origin::fitted);
-  CHECK(fit.profile.gemm_bf16.provenance.relative_error > 0.03);
+  CHECK(fit.profile.gemm_bf16.basis.origin == Origin::fitted);
+  CHECK(fit.profile.gemm_bf16.basis.relative_error > 0.03);
 }
 
 TEST_CASE("one wild sample in ten does not move the fit: the loss is robust") {

@@ -64,6 +64,8 @@ TEST_CASE("a gradient's sample is the GEMM that computes it") {
   CHECK(input.shape == std::map<std::string, double>{{"m", 2}, {"n", 5}, {"k", 3}});
   CHECK(weight.shape == std::map<std::string, double>{{"m", 3}, {"n", 5}, {"k", 2}});
   CHECK(weight.name == "q_proj wgrad");
+  CHECK(weight.weight_gradient);
+  CHECK(!input.weight_gradient);
   for (const Pass pass : {Pass::forward, Pass::input_gradient, Pass::weight_gradient})
     CHECK(flops_of(gemm(pass, 2, 3, 5)) == 60.0);
 }

@@ -60,7 +60,7 @@ TEST_CASE("fitted classes are drawn from their residuals, others from their rela
     return *std::find_if(errors.begin(), errors.end(), [&](const auto& e) { return e.classes.front() == name; });
   };
   // Fitted: predicted / measured - 1 at its tenth is the measured cost at its ninetieth.
-  const auto& residuals = inputs.profile.gemm_fp8.provenance.residual_quantiles;
+  const auto& residuals = inputs.profile.gemm_fp8.basis.residual_quantiles;
   const planner::LogFactor gemm = find("gemm_fp8").factor;
   CHECK(gemm.at(1.2815515655446004) == doctest::Approx(-std::log1p(residuals[0])));
   CHECK(gemm.at(0.0) == doctest::Approx(-std::log1p(residuals[1])));
