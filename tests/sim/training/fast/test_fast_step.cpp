@@ -121,7 +121,8 @@ TEST_CASE("and of a model whose layers take turns, and of one without any order"
   compare("shuffled", inputs, 60);
 }
 
-TEST_CASE("a step of three kinds of layer is the same folded and GPU by GPU") {
+TEST_CASE(
+    "a step of three kinds of layer is the same folded and GPU by GPU, and, without contention, on the fast path") {
   sim::Inputs inputs = hybrid(14);
   sim::Plan& plan = inputs.plan;
   plan.gpus = 64, plan.global_batch = 128;
@@ -133,14 +134,18 @@ TEST_CASE("a step of three kinds of layer is the same folded and GPU by GPU") {
     CAPTURE(schedule);
     plan.schedule = schedule;
     sim::complete_parallelism(plan, inputs.model, inputs.cluster, "");
+    plan.contention = true;
     const sim::Result folded = sim::simulate(inputs), whole = sim::simulate(inputs, nullptr, every_gpu);
     CHECK(whole.simulated_gpus == 64);
     CHECK(folded.simulated_gpus == 4);
     CHECK(whole.step_time_s == folded.step_time_s);
     CHECK(whole.largest_memory_bytes() == folded.largest_memory_bytes());
+    plan.contention = false;
+    const sim::Result alone = sim::simulate(inputs);
     const sim::FastStep fast = sim::fast_step(inputs);
-    CHECK(base::seconds(fast.step) == folded.step_time_s);
-    CHECK(fast.largest_memory_bytes == doctest::Approx(folded.largest_memory_bytes()).epsilon(1e-14));
+    CHECK(base::seconds(fast.step) == alone.step_time_s);
+    CHECK(fast.largest_memory_bytes == doctest::Approx(alone.largest_memory_bytes()).epsilon(1e-14));
+    CHECK(fast.layers_per_stage == alone.layers_per_stage);
     CHECK(fast.layers_per_stage == folded.layers_per_stage);
   }
 }
@@ -159,8 +164,7 @@ TEST_CASE("stages with the same units in the same order have one content, and no
           std::vector<sim::Unit> layers;
           for (std::int64_t i = begin; i < end; ++i)
             layers.push_back(sim::layer_unit(inputs.model.layers[static_cast<std::size_t>(i)]));
-          CHECK(std::search(units.begin(), units.end(), layers.begin(), layers.end()) ==
-                units.begin() + (first ? 1 : 0));
+          CHECK(std::equal(layers.begin(), layers.end(), units.begin() + (first ? 1 : 0)));
           CHECK(contents.is_first(id) == first);
           CHECK(contents.is_last(id) == last);
         }
