@@ -35,92 +35,36 @@
 
 #include "model/counts.h"
 
+#include "model/halves.h"
+
 namespace hourglass::model {
 
 namespace {
 
-// Elements a token is multiplied by (6 FLOPs each in training), and the rest: norms and biases.
-struct Weights {
-  double matrices = 0.0;
-  double vectors = 0.0;
-  double total() const { return matrices + vectors; }
-};
+// Of every layer, `of(kind)` summed.
+template <class Of>
+double sum_of_layers(const ModelSpec& model, const Of& of) {
+  double sum = 0.0;
+  for (const int kind : model.layers) sum += of(model.kind(kind));
+  return sum;
+}
 
 Weights operator+(const Weights& a, const Weights& b) { return {a.matrices + b.matrices, a.vectors + b.vectors}; }
 
-Weights latent_attention(const AttentionSpec& a, std::int64_t hidden) {
-  const std::int64_t queries = a.heads * a.qk_head_dim;
-  const bool compressed = a.q_lora_rank > 0;
-  const std::int64_t latent = a.kv_lora_rank + a.qk_rope_head_dim;
-  Weights w;
-  w.matrices = compressed ? product(a.q_lora_rank, hidden + queries) : product(hidden, queries);
-  w.matrices += product(hidden, latent) + product(a.kv_lora_rank, a.heads * (a.qk_nope_head_dim + a.v_head_dim));
-  w.matrices += product(a.heads * a.v_head_dim, hidden);
-  w.vectors = static_cast<double>(a.q_lora_rank + a.kv_lora_rank);
-  // transformers puts the bias on the compressing projections, and on no direct query projection.
-  if (a.qkv_bias) w.vectors += static_cast<double>(a.q_lora_rank + latent);
-  return w;
+Weights dense_weights(const ModelSpec& model, const LayerSpec& layer) {
+  return mixer_weights(layer.mixer, model.hidden) + mlp_weights(layer.mlp, model.hidden);
 }
 
-Weights grouped_attention(const AttentionSpec& a, std::int64_t hidden) {
-  const std::int64_t qkv = (a.heads + a.kv_heads) * a.qk_head_dim + a.kv_heads * a.v_head_dim;
-  Weights w;
-  w.matrices = product(hidden, qkv + a.heads * a.v_head_dim);
-  if (a.qkv_bias) w.vectors += static_cast<double>(qkv);
-  if (a.qk_norm) w.vectors += 2.0 * static_cast<double>(a.qk_head_dim);
-  return w;
-}
-
-// With the norm before it.
-Weights attention_weights(const ModelSpec& model) {
-  const AttentionSpec& a = model.attention;
-  Weights w = a.kind == AttentionKind::mla ? latent_attention(a, model.hidden) : grouped_attention(a, model.hidden);
-  w.vectors += static_cast<double>(a.output_bias ? 2 * model.hidden : model.hidden);
-  return w;
-}
-
-// Everything of the second half of a layer but its routed experts, with the norm before it.
-Weights mlp_weights(const ModelSpec& model, LayerKind kind) {
-  const MoeSpec& moe = model.moe;
-  const bool dense = kind == LayerKind::dense;
-  const std::int64_t width = dense ? model.dense_intermediate : moe.shared_intermediate;
-  Weights w{3.0 * product(model.hidden, width), static_cast<double>(model.hidden)};
-  if (dense && model.mlp_bias) w.vectors += static_cast<double>(2 * width + model.hidden);
-  if (dense) return w;
-  w.matrices += product(model.hidden, moe.routed_experts + (moe.shared_gate ? 1 : 0));
-  if (moe.correction_bias) w.vectors += static_cast<double>(moe.routed_experts);
-  return w;
-}
-
-double expert_weights(const ModelSpec& model) { return 3.0 * product(model.hidden, model.moe.expert_intermediate); }
-
-Weights dense_weights(const ModelSpec& model, LayerKind kind) {
-  return attention_weights(model) + mlp_weights(model, kind);
-}
-
-// What one token is multiplied by in a layer.
-double layer_matrices(const ModelSpec& model, LayerKind kind) {
-  const double routed =
-      kind == LayerKind::moe ? static_cast<double>(model.moe.experts_per_token) * expert_weights(model) : 0.0;
-  return dense_weights(model, kind).matrices + routed;
-}
-
-// One layer's forward attention FLOPs a token: as if each token attended to all of the sequence, or, `causal`, to half.
-double attention_flops(const ModelSpec& model, std::int64_t sequence_length, bool causal) {
-  const AttentionSpec& a = model.attention;
-  return flops(AttentionCore{1, 1, sequence_length, a.heads, a.kv_heads, a.qk_head_dim, a.v_head_dim, causal});
-}
-
-double layer_flops(const ModelSpec& model, LayerKind kind, std::int64_t sequence_length, bool causal) {
-  return 6.0 * layer_matrices(model, kind) + 3.0 * attention_flops(model, sequence_length, causal);
+// Training FLOPs a token of one layer: what it is multiplied by, and attention.
+double layer_flops(const ModelSpec& model, const LayerSpec& layer, std::int64_t sequence_length, bool causal) {
+  const double matrices = dense_weights(model, layer).matrices + used_weights(layer.mlp, model.hidden);
+  return 6.0 * matrices + 3.0 * mixer_flops(layer.mixer, model, sequence_length, causal);
 }
 
 }  // namespace
 
-ParameterCount layer_parameters(const ModelSpec& model, LayerKind kind) {
-  const double experts =
-      kind == LayerKind::moe ? static_cast<double>(model.moe.routed_experts) * expert_weights(model) : 0.0;
-  return {dense_weights(model, kind).total(), experts};
+ParameterCount layer_parameters(const ModelSpec& model, const LayerSpec& layer) {
+  return {dense_weights(model, layer).total(), routed_weights(layer.mlp, model.hidden)};
 }
 
 double embedding_parameters(const ModelSpec& model) { return product(model.vocabulary, model.hidden); }
@@ -130,40 +74,34 @@ double head_parameters(const ModelSpec& model) {
 }
 
 ParameterCount mtp_parameters(const ModelSpec& model) {
-  ParameterCount count = layer_parameters(model, model.layers.back());
+  ParameterCount count = layer_parameters(model, model.kind(model.layers.back()));
   count.dense += product(2 * model.hidden + 3, model.hidden);
   return count;
 }
 
 double total_parameters(const ModelSpec& model) {
-  double total = embedding_parameters(model) + head_parameters(model);
-  for (const LayerKind kind : model.layers) total += layer_parameters(model, kind).total();
-  return total;
+  return embedding_parameters(model) + head_parameters(model) +
+         sum_of_layers(model, [&](const LayerSpec& layer) { return layer_parameters(model, layer).total(); });
 }
 
 double activated_parameters(const ModelSpec& model) {
-  double activated = total_parameters(model);
-  const double idle =
-      static_cast<double>(model.moe.routed_experts - model.moe.experts_per_token) * expert_weights(model);
-  for (const LayerKind kind : model.layers) activated -= kind == LayerKind::moe ? idle : 0.0;
-  return activated;
+  return total_parameters(model) - sum_of_layers(model, [&](const LayerSpec& layer) {
+           return routed_weights(layer.mlp, model.hidden) - used_weights(layer.mlp, model.hidden);
+         });
 }
 
 double kv_cache_bytes_per_token(const ModelSpec& model, Dtype dtype) {
-  const AttentionSpec& a = model.attention;
-  // MLA keeps the latent and one rotated key for all heads.
-  const std::int64_t width =
-      a.kind == AttentionKind::mla ? a.kv_lora_rank + a.qk_rope_head_dim : a.kv_heads * (a.qk_head_dim + a.v_head_dim);
-  return product(model.layer_count(), width) * bytes_of(dtype);
+  return bytes_of(dtype) *
+         sum_of_layers(model, [](const LayerSpec& layer) { return static_cast<double>(cache_width(layer.mixer)); });
 }
 
 double training_flops_per_token(const ModelSpec& model, std::int64_t sequence_length, bool causal, bool with_mtp) {
   const double head = 6.0 * product(model.vocabulary, model.hidden);
-  double flops = head;
-  for (const LayerKind kind : model.layers) flops += layer_flops(model, kind, sequence_length, causal);
+  const auto of_layer = [&](const LayerSpec& layer) { return layer_flops(model, layer, sequence_length, causal); };
+  const double flops = head + sum_of_layers(model, of_layer);
   if (!with_mtp) return flops;
   const double projection = 6.0 * product(2 * model.hidden, model.hidden);
-  const double module = projection + layer_flops(model, model.layers.back(), sequence_length, causal) + head;
+  const double module = projection + of_layer(model.kind(model.layers.back())) + head;
   return flops + static_cast<double>(model.mtp_modules) * module;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "model/layers.h"
+#include "model/context.h"
 #include "model/spec.h"
 
 // Exact counts: parameters, KV cache, training FLOPs, and the bytes of activations.
@@ -12,7 +12,7 @@ struct ParameterCount {
   double expert = 0.0;
   double total() const { return dense + expert; }
 };
-ParameterCount layer_parameters(const ModelSpec& model, LayerKind kind);
+ParameterCount layer_parameters(const ModelSpec& model, const LayerSpec& layer);
 double embedding_parameters(const ModelSpec& model);
 double head_parameters(const ModelSpec& model);         // output head and final norm; the head counts 0 if tied
 ParameterCount mtp_parameters(const ModelSpec& model);  // one module beside the shared embedding and head
@@ -34,9 +34,9 @@ struct ActivationBytes {
   double total = 0.0;
   double kept_for_weight = 0.0;  // what remains between the input-gradient pass and the deferred weight-gradient pass
 };
-ActivationBytes layer_activations(const LayerContext& context, LayerKind kind);
+ActivationBytes layer_activations(const LayerContext& context, const LayerSpec& layer);
 // Temporaries of one layer's backward pass, the largest set alive at once.
-double layer_workspace(const LayerContext& context, LayerKind kind);
+double layer_workspace(const LayerContext& context, const LayerSpec& layer);
 ActivationBytes head_activations(const LayerContext& context);       // logits are the large part
 ActivationBytes embedding_activations(const LayerContext& context);  // token ids
 ActivationBytes mtp_projection_activations(const LayerContext& context);

@@ -3,64 +3,38 @@
 // the start of the backward pass (Megatron-Core's --recompute-granularity full).
 #include "model/layers.h"
 
-#include <fmt/format.h>
-
-#include "base/error.h"
+#include "model/halves.h"
 #include "model/linear.h"
 
 namespace hourglass::model {
 
 namespace {
 
-double hidden_bytes(const Shapes& s) { return static_cast<double>(s.tokens) * static_cast<double>(s.hidden) * 2.0; }
-
 void append(Operators& to, const Operators& from) { to.insert(to.end(), from.begin(), from.end()); }
 
-LayerPass forward_layer(const LayerContext& context, LayerKind kind) {
+LayerPass forward_layer(const LayerContext& context, const LayerSpec& layer) {
   LayerPass pass;
-  add_attention_forward(pass[attention], context, kind);
-  add_mlp_forward(pass, context, kind);
+  add_attention_forward(pass[attention], context, layer);
+  add_mlp_forward(pass, context, layer.mlp);
   return pass;
 }
 
 }  // namespace
 
-Recompute read_recompute(const std::vector<std::string>& names, const std::string& where) {
-  Recompute recompute;
-  const std::vector<std::pair<std::string, bool*>> choices = {
-      {"norm", &recompute.norm},       {"mla_up_proj", &recompute.mla_up_proj}, {"swiglu", &recompute.swiglu},
-      {"moe_act", &recompute.moe_act}, {"core_attn", &recompute.core_attn},     {"full", &recompute.full}};
-  std::vector<std::string> known = {"none"};
-  for (const auto& [name, value] : choices) known.push_back(name);
-  for (const std::string& name : names) {
-    bool found = name == "none";
-    for (const auto& [choice, value] : choices) {
-      if (choice != name) continue;
-      *value = found = true;
-    }
-    if (!found)
-      throw base::Error(fmt::format("unknown recompute choice '{}'", base::printable(name)), where,
-                        base::suggestion(name, known));
-    if (name == "none" && names.size() > 1)
-      throw base::Error("'none' stands beside other choices", where, "remove one or the other");
-  }
-  return recompute;
-}
-
-LayerPass layer_operators(const LayerContext& context, LayerKind kind, Pass pass) {
-  if (pass == Pass::forward) return forward_layer(context, kind);
+LayerPass layer_operators(const LayerContext& context, const LayerSpec& layer, Pass pass) {
+  if (pass == Pass::forward) return forward_layer(context, layer);
   LayerPass operators;
   if (pass == Pass::backward_weight) {
-    add_mlp_backward_weight(operators, context, kind);
-    add_attention_backward_weight(operators[attention], context, kind);
+    add_mlp_backward_weight(operators[mlp], context, layer.mlp);
+    add_attention_backward_weight(operators[attention], context, layer.mixer);
     return operators;
   }
   if (context.recompute.full) {
-    const LayerPass forward = forward_layer(context, kind);
+    const LayerPass forward = forward_layer(context, layer);
     for (const Part part : {attention, dispatch, mlp, combine}) append(operators[combine], forward[part]);
   }
-  add_mlp_backward_input(operators, context, kind);
-  add_attention_backward_input(operators[attention], context, kind);
+  add_mlp_backward_input(operators, context, layer.mlp);
+  add_attention_backward_input(operators[attention], context, layer);
   return operators;
 }
 
@@ -70,10 +44,12 @@ std::vector<Operator> embedding_operators(const LayerContext& context, Pass pass
   Operators list;
   if (pass == Pass::forward) {
     list.push_back({"embedding", Embedding{s.tokens, context.model->vocabulary, s.hidden, false}});
-    if (s.tensor > 1) list.push_back({"tensor_parallel", ReduceScatter{hidden_bytes(s), Group::tensor, s.tensor}});
+    if (s.tensor > 1)
+      list.push_back({"tensor_parallel", ReduceScatter{bf16_bytes(s.tokens, s.hidden), Group::tensor, s.tensor}});
   }
   if (pass == Pass::backward_weight) {
-    if (s.tensor > 1) list.push_back({"tensor_parallel", AllGather{hidden_bytes(s), Group::tensor, s.tensor}});
+    if (s.tensor > 1)
+      list.push_back({"tensor_parallel", AllGather{bf16_bytes(s.tokens, s.hidden), Group::tensor, s.tensor}});
     list.push_back({"embedding", Embedding{s.tokens, context.model->vocabulary, s.hidden, true}});
   }
   return list;
@@ -87,7 +63,8 @@ std::vector<Operator> head_operators(const LayerContext& context, Pass pass) {
   switch (pass) {
     case Pass::forward:
       list.push_back({"final_norm", Norm{s.shard, s.hidden, false}});
-      if (s.tensor > 1) list.push_back({"tensor_parallel", AllGather{hidden_bytes(s), Group::tensor, s.tensor}});
+      if (s.tensor > 1)
+        list.push_back({"tensor_parallel", AllGather{bf16_bytes(s.tokens, s.hidden), Group::tensor, s.tensor}});
       add_forward(list, head, Precision::bf16);
       list.push_back({"loss", Loss{s.tokens, head.out, false}});
       // Maximum and sum of the exponentials over the split vocabulary.
@@ -97,7 +74,8 @@ std::vector<Operator> head_operators(const LayerContext& context, Pass pass) {
     case Pass::backward_input:
       list.push_back({"loss", Loss{s.tokens, head.out, true}});
       add_backward_input(list, head, Precision::bf16);
-      if (s.tensor > 1) list.push_back({"tensor_parallel", ReduceScatter{hidden_bytes(s), Group::tensor, s.tensor}});
+      if (s.tensor > 1)
+        list.push_back({"tensor_parallel", ReduceScatter{bf16_bytes(s.tokens, s.hidden), Group::tensor, s.tensor}});
       list.push_back({"final_norm", Norm{s.shard, s.hidden, true}});
       break;
     case Pass::backward_weight:
@@ -118,13 +96,15 @@ std::vector<Operator> mtp_projection_operators(const LayerContext& context, Pass
   switch (pass) {
     case Pass::forward:
       norms(false);
-      if (s.tensor > 1) list.push_back({"tensor_parallel", AllGather{2.0 * hidden_bytes(s), Group::tensor, s.tensor}});
+      if (s.tensor > 1)
+        list.push_back({"tensor_parallel", AllGather{2.0 * bf16_bytes(s.tokens, s.hidden), Group::tensor, s.tensor}});
       add_forward(list, projection, s.precision);
       break;
     case Pass::backward_input:
       add_backward_input(list, projection, s.precision);
       if (s.tensor > 1)
-        list.push_back({"tensor_parallel", ReduceScatter{2.0 * hidden_bytes(s), Group::tensor, s.tensor}});
+        list.push_back(
+            {"tensor_parallel", ReduceScatter{2.0 * bf16_bytes(s.tokens, s.hidden), Group::tensor, s.tensor}});
       norms(true);
       break;
     case Pass::backward_weight:
@@ -136,9 +116,7 @@ std::vector<Operator> mtp_projection_operators(const LayerContext& context, Pass
 
 double boundary_bytes(const LayerContext& context) {
   const Shapes s(context);
-  return static_cast<double>(s.shard) * static_cast<double>(s.hidden) * 2.0;
+  return bf16_bytes(s.shard, s.hidden);
 }
-
-std::int64_t local_tokens(const LayerContext& context) { return Shapes(context).tokens; }
 
 }  // namespace hourglass::model

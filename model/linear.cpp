@@ -1,23 +1,14 @@
 // Shapes of the linear layers on one GPU. Column-parallel layers split `out` over the tensor group, row-parallel ones
-// split `in` (Shoeybi et al. 2019); between them the sequence is split instead (Korthikanti et al. 2022). MLA's
-// down-projections have no heads to split: every GPU holds them and projects its shard of the sequence, and the small
-// latents are gathered. With context parallelism each GPU keeps its share of the queries and gathers what keys and
-// values are made from: the latent for MLA, k and v otherwise (all-gather variant, Llama 3 report arXiv 2407.21783,
-// section 3.3.3).
+// split `in` (Shoeybi et al. 2019); between them the sequence is split instead (Korthikanti et al. 2022).
 #include "model/linear.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace hourglass::model {
 
-namespace {
+std::int64_t share(std::int64_t whole, std::int64_t parts) { return std::max<std::int64_t>(1, whole / parts); }
 
-constexpr std::int64_t share(std::int64_t whole, std::int64_t parts) {
-  return std::max<std::int64_t>(1, whole / parts);
-}
-
-}  // namespace
+double bf16_bytes(std::int64_t rows, std::int64_t width) { return product(rows, width) * bf16_size; }
 
 Shapes::Shapes(const LayerContext& c)
     : tensor(c.parallel.tensor),
@@ -31,66 +22,23 @@ Shapes::Shapes(const LayerContext& c)
       shard(share(tokens, tensor)),
       kv_rows(sequences * kv_length),
       hidden(c.model->hidden),
-      heads(share(c.model->attention.heads, tensor)),
-      kv_heads(share(c.model->attention.kv_heads, tensor)),
       precision(c.precision),
       fp8_block(c.precision == Precision::fp8_block),
       stored(fp8_block ? Dtype::e4m3 : Dtype::bf16) {}
 
-AttentionLinears attention_linears(const LayerContext& context) {
-  const Shapes s(context);
-  const AttentionSpec& a = context.model->attention;
-  AttentionLinears linears;
-  linears.output = {"o_proj", s.tokens, s.heads * a.v_head_dim, s.hidden};
-  if (a.kind == AttentionKind::gqa) {
-    linears.input = {{"qkv_proj", s.tokens, s.hidden, (s.heads + 2 * s.kv_heads) * a.qk_head_dim}};
-    return linears;
+double stored_size(const Shapes& s) {
+  switch (s.precision) {
+    case Precision::bf16:
+      return bf16_size;
+    case Precision::fp8_block:
+      return 1.0 + 4.0 / 128.0;
+    case Precision::fp8_tensor:
+      return 1.0;
   }
-  if (a.q_lora_rank > 0) {
-    linears.input.push_back({"q_a_proj", s.shard, s.hidden, a.q_lora_rank});
-    linears.up.push_back({"q_b_proj", s.tokens, a.q_lora_rank, s.heads * a.qk_head_dim});
-  } else {
-    linears.input.push_back({"q_proj", s.tokens, s.hidden, s.heads * a.qk_head_dim});
-  }
-  linears.input.push_back({"kv_a_proj", s.shard, s.hidden, a.kv_lora_rank + a.qk_rope_head_dim});
-  linears.up.push_back({"kv_b_proj", s.kv_rows, a.kv_lora_rank, s.heads * (a.qk_nope_head_dim + a.v_head_dim)});
-  return linears;
+  return bf16_size;
 }
 
-bool defers_weight(const LayerContext& context, const Linear& linear) {
-  const Shapes s(context);
-  return linear.rows <= s.tokens || linear.routed;
-}
-
-MlpLinears dense_linears(const LayerContext& context) {
-  const Shapes s(context);
-  const std::int64_t width = share(context.model->dense_intermediate, s.tensor);
-  return {{"gate_up_proj", s.tokens, s.hidden, 2 * width}, {"down_proj", s.tokens, width, s.hidden}};
-}
-
-MlpLinears shared_linears(const LayerContext& context) {
-  const Shapes s(context);
-  if (context.model->moe.shared_intermediate == 0) return {};
-  const std::int64_t width = share(context.model->moe.shared_intermediate, s.tensor);
-  return {{"shared_gate_up", s.tokens, s.hidden, 2 * width}, {"shared_down", s.tokens, width, s.hidden}};
-}
-
-MlpLinears expert_linears(const LayerContext& context) {
-  const Shapes s(context);
-  const MoeSpec& moe = context.model->moe;
-  const std::int64_t local = share(moe.routed_experts, s.expert),
-                     width = share(moe.expert_intermediate, s.expert_tensor);
-  const std::int64_t rows = s.shard * moe.experts_per_token * s.expert_tensor;
-  return {{"experts_gate_up", rows, s.hidden, 2 * width, local, true},
-          {"experts_down", rows, width, s.hidden, local, true}};
-}
-
-std::int64_t arriving_tokens(const LayerContext& context) {
-  const Shapes s(context);
-  const MoeSpec& moe = context.model->moe;
-  const Routing routing = {moe.routed_experts, moe.experts_per_token, moe.groups, moe.groups_per_token};
-  return std::llround(static_cast<double>(s.shard) * expected_parts(routing, s.expert));
-}
+double weight_operands(const Linear& l, const Shapes& s) { return product(l.rows, l.in + l.out) * stored_size(s); }
 
 Linear mtp_linear(const LayerContext& context) {
   const Shapes s(context);

@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/layers.h"
+#include "model/context.h"
 
-// The linear layers of a transformer layer on one GPU: internal to model/, shared by its operator lists and its memory.
+// A linear layer on one GPU, and the sizes that every part of a layer needs: internal to model/.
 namespace hourglass::model {
 
 using Operators = std::vector<Operator>;
@@ -23,36 +23,28 @@ struct Shapes {
   explicit Shapes(const LayerContext& context);
   std::int64_t tensor, context, expert, expert_tensor;
   std::int64_t sequences, q_length, kv_length;
-  std::int64_t tokens;                   // sequences * q_length
-  std::int64_t shard;                    // tokens / tensor: what sequence-parallel parts work on
-  std::int64_t kv_rows;                  // sequences * kv_length: after gathering over context
-  std::int64_t hidden, heads, kv_heads;  // heads on this GPU
+  std::int64_t tokens;   // sequences * q_length
+  std::int64_t shard;    // tokens / tensor: what sequence-parallel parts work on
+  std::int64_t kv_rows;  // sequences * kv_length: after gathering over context
+  std::int64_t hidden;
   Precision precision;
   bool fp8_block;  // DeepSeek-V3's recipe, quantised by its own kernels wherever tensors are kept or sent
   Dtype stored;    // of what kernels between linear layers write: E4M3 under fp8_block
 };
 
-struct AttentionLinears {
-  std::vector<Linear> input;  // from the hidden state: q_a and kv_a (MLA), or one fused qkv
-  std::vector<Linear> up;     // MLA: from the latents to heads
-  Linear output;
-};
-AttentionLinears attention_linears(const LayerContext& context);
+// One of `parts` parts of a width, at least 1.
+std::int64_t share(std::int64_t whole, std::int64_t parts);
+inline constexpr double bf16_size = bytes_of(Dtype::bf16);
+double bf16_bytes(std::int64_t rows, std::int64_t width);
 
-// Whether the weight gradient waits for the weight pass. The projection of gathered latents does not: under context
-// parallelism its operands are as long as the whole sequence, too large to keep.
-bool defers_weight(const LayerContext& context, const Linear& linear);
-
-struct MlpLinears {
-  Linear gate_up, down;
-};
-MlpLinears dense_linears(const LayerContext& context);
-MlpLinears shared_linears(const LayerContext& context);  // rows 0 if there is no shared expert
-MlpLinears expert_linears(const LayerContext& context);
-// Tokens that arrive at this GPU's experts, each counted once, before the split over expert_tensor.
-std::int64_t arriving_tokens(const LayerContext& context);
 Linear mtp_linear(const LayerContext& context);
 Linear head_linear(const LayerContext& context);
+
+// Bytes an element of a linear layer's input as it is kept. fp8_tensor keeps the copy along tokens; what other kernels
+// need beside it stays BF16.
+double stored_size(const Shapes& shapes);
+// Bytes of both operands of the weight gradient.
+double weight_operands(const Linear& linear, const Shapes& shapes);
 
 // Operators of a linear layer. Under FP8 (DeepSeek-V3 report, section 3.3): the input is quantised in 1x128 tiles, the
 // gradient likewise; the weight (128x128) is transposed for the input gradient; both operands of the weight gradient
@@ -69,13 +61,5 @@ void add_cast(Operators& list, const char* name, std::int64_t rows, std::int64_t
               bool transpose = false);
 // From BF16, written along both dimensions by one kernel.
 void add_double_cast(Operators& list, const char* name, std::int64_t rows, std::int64_t width);
-
-// The two halves of a layer (attention.cpp, mlp.cpp).
-void add_attention_forward(Operators& list, const LayerContext& context, LayerKind kind);
-void add_attention_backward_input(Operators& list, const LayerContext& context, LayerKind kind);
-void add_attention_backward_weight(Operators& list, const LayerContext& context, LayerKind kind);
-void add_mlp_forward(LayerPass& pass, const LayerContext& context, LayerKind kind);
-void add_mlp_backward_input(LayerPass& pass, const LayerContext& context, LayerKind kind);
-void add_mlp_backward_weight(LayerPass& pass, const LayerContext& context, LayerKind kind);
 
 }  // namespace hourglass::model

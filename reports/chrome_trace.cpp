@@ -34,9 +34,12 @@ std::vector<sim::OperatorCost> priced(const sim::Inputs& inputs, const sim::Resu
   return sim::operator_table(inputs, result.network ? &*result.network : nullptr);
 }
 
-bool has_both_kinds(const std::vector<model::LayerKind>& layers) {
-  const auto has = [&](model::LayerKind kind) { return std::find(layers.begin(), layers.end(), kind) != layers.end(); };
-  return has(model::LayerKind::dense) && has(model::LayerKind::moe);
+// Of each kind of layer whether it has a dense MLP, where other kinds have experts.
+std::vector<bool> dense_beside_experts(const model::ModelSpec& model) {
+  std::vector<bool> dense;
+  for (const model::LayerSpec& kind : model.kinds)
+    dense.push_back(model::experts_of(kind) == nullptr && model::experts_of(model) != nullptr);
+  return dense;
 }
 
 // Of the class of a schedule's span.
@@ -54,7 +57,7 @@ class TraceWriter {
   TraceWriter(const sim::Inputs& inputs, const sim::Result& result, const sim::StepRecord& record, bool operators)
       : record_(record),
         operators_(operators),
-        mixed_(has_both_kinds(inputs.model.layers)),
+        dense_(dense_beside_experts(inputs.model)),
         runs_(priced(inputs, result)) {
     for (const sim::Span& span : record.spans) {
       if (span.lane == sim::Lane::schedule) blocks_[{span.rank, span.start}] = block_name(span.cls);
@@ -152,8 +155,7 @@ class TraceWriter {
     const bool communication = span.lane != sim::Lane::compute;
     const auto& slices = runs_.of(span.name, communication, span.end - span.start);
     // An MLP and a layer of experts are different things under the same name.
-    if (mixed_ && !slices.empty() && slices.front().op->unit == sim::UnitKind::dense_layer && phase.starts_with("mlp("))
-      phase = "dense_" + phase;
+    if (!slices.empty() && phase.starts_with("mlp(") && dense_[slices.front().op->unit.kind]) phase = "dense_" + phase;
     // The n-th of a phase on a stream belongs together with the n-th on another: what a layer does.
     std::int64_t& occurrence = count_[{phase, span.rank, span.lane}];
     layer_ = span.rank * most_occurrences + occurrence;
@@ -207,7 +209,7 @@ class TraceWriter {
 
   const sim::StepRecord& record_;
   bool operators_;
-  bool mixed_;                                                // dense layers and layers of experts
+  std::vector<bool> dense_;
   std::map<std::pair<int, base::Time>, const char*> blocks_;  // by rank and start
   sim::OperatorRuns runs_;
   std::string text_;

@@ -32,7 +32,7 @@ Json operators_json(const sim::Inputs& inputs, const sim::ExpertNetwork* network
   for (const sim::OperatorCost& op : sim::operator_table(inputs, network)) {
     rows.push_back({{"name", op.name},
                     {"class", op.cls},
-                    {"unit", sim::name_of(op.unit)},
+                    {"unit", sim::name_of(inputs.model, op.unit)},
                     {"part", sim::name_of(op.part)},
                     {"pass", sim::letter_of(op.pass)},
                     {"communication", op.communication},

@@ -227,11 +227,11 @@ std::string synthesis_text(const schedules::Synthesis& synthesis) {
 }
 
 std::string model_text(const model::ModelSpec& model, std::int64_t sequence_length) {
-  const auto dense = std::count(model.layers.begin(), model.layers.end(), model::LayerKind::dense);
   std::string out = fmt::format("{} ({}): {} layers", model.name, model.family, model.layer_count());
-  if (model.moe.routed_experts > 0) {
-    out += fmt::format(", {} dense and {} with {} routed experts of which a token uses {}", dense,
-                       model.layer_count() - dense, model.moe.routed_experts, model.moe.experts_per_token);
+  if (const model::MixtureOfExperts* experts = model::experts_of(model)) {
+    const std::int64_t sparse = model::expert_layers(model);
+    out += fmt::format(", {} dense and {} with {} routed experts of which a token uses {}",
+                       model.layer_count() - sparse, sparse, experts->routed_experts, experts->experts_per_token);
   }
   out += fmt::format("\n  parameters            {} ({}), activated by a token {}\n",
                      grouped(model::total_parameters(model)), shortened(model::total_parameters(model)),

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "planner/search/space.h"
 
@@ -32,12 +33,13 @@ base::Json stage_json(const sim::TrainingStage& stage) {
 }
 
 // Layers as Megatron-LM's --moe-layer-freq has them: "([0]*3+[1]*58)".
-std::string layer_pattern(const std::vector<model::LayerKind>& layers) {
+std::string layer_pattern(const model::ModelSpec& m) {
+  std::vector<bool> sparse;
+  for (const int kind : m.layers) sparse.push_back(model::experts_of(m.kind(kind)) != nullptr);
   std::string out;
-  for (std::size_t begin = 0, end = 0; begin < layers.size(); begin = end) {
-    while (end < layers.size() && layers[end] == layers[begin]) ++end;
-    out +=
-        fmt::format("{}[{}]*{}", out.empty() ? "" : "+", layers[begin] == model::LayerKind::moe ? 1 : 0, end - begin);
+  for (std::size_t begin = 0, end = 0; begin < sparse.size(); begin = end) {
+    while (end < sparse.size() && sparse[end] == sparse[begin]) ++end;
+    out += fmt::format("{}[{}]*{}", out.empty() ? "" : "+", sparse[begin] ? 1 : 0, end - begin);
   }
   return "(" + out + ")";
 }
@@ -55,39 +57,67 @@ class Flags {
   std::string text_;
 };
 
+// What the flags say of the mixer.
+struct MixerFlags {
+  Flags& flags;
+
+  void operator()(const model::MultiHeadLatentAttention& a) const {
+    flags.add("--num-attention-heads", a.heads);
+    flags.add("--multi-latent-attention");
+    if (a.q_lora_rank > 0) flags.add("--q-lora-rank", a.q_lora_rank);
+    flags.add("--kv-lora-rank", a.kv_lora_rank);
+    flags.add("--qk-head-dim", a.qk_nope_head_dim);
+    flags.add("--qk-pos-emb-head-dim", a.qk_rope_head_dim);
+    flags.add("--v-head-dim", a.v_head_dim);
+  }
+  void operator()(const model::GroupedQueryAttention& a) const {
+    flags.add("--num-attention-heads", a.heads);
+    if (a.kv_heads == a.heads) return;
+    flags.add("--group-query-attention");
+    flags.add("--num-query-groups", a.kv_heads);
+    flags.add("--kv-channels", a.head_dim);
+  }
+};
+
+// The flags say a thing once for all layers that have it.
+void check_layers_agree(const model::ModelSpec& m) {
+  for (const model::LayerSpec& a : m.kinds) {
+    for (const model::LayerSpec& b : m.kinds) {
+      if (a.mixer == b.mixer && (a.mlp.index() != b.mlp.index() || a.mlp == b.mlp)) continue;
+      throw base::Error("its layers differ in what Megatron-LM's flags say of all of them", m.name,
+                        "write the plan in another format");
+    }
+  }
+}
+
+void add_experts(Flags& flags, const model::ModelSpec& m, const model::MixtureOfExperts& experts) {
+  flags.add("--num-experts", experts.routed_experts);
+  flags.add("--moe-layer-freq", "\"" + layer_pattern(m) + "\"");
+  flags.add("--moe-ffn-hidden-size", experts.expert_intermediate);
+  if (experts.shared_intermediate > 0) flags.add("--moe-shared-expert-intermediate-size", experts.shared_intermediate);
+  flags.add("--moe-router-topk", experts.experts_per_token);
+  if (experts.groups > 1) {
+    flags.add("--moe-router-num-groups", experts.groups);
+    flags.add("--moe-router-group-topk", experts.groups_per_token);
+  }
+  flags.add("--moe-router-score-function", experts.score == model::RouterScore::sigmoid ? "sigmoid" : "softmax");
+  flags.add("--moe-grouped-gemm");
+}
+
 void add_model(Flags& flags, const sim::Inputs& in) {
   const model::ModelSpec& m = in.model;
+  check_layers_agree(m);
   flags.add("--num-layers", m.layer_count());
   flags.add("--hidden-size", m.hidden);
-  if (m.dense_intermediate > 0) flags.add("--ffn-hidden-size", m.dense_intermediate);
-  flags.add("--num-attention-heads", m.attention.heads);
-  if (m.attention.kind == model::AttentionKind::mla) {
-    flags.add("--multi-latent-attention");
-    if (m.attention.q_lora_rank > 0) flags.add("--q-lora-rank", m.attention.q_lora_rank);
-    flags.add("--kv-lora-rank", m.attention.kv_lora_rank);
-    flags.add("--qk-head-dim", m.attention.qk_nope_head_dim);
-    flags.add("--qk-pos-emb-head-dim", m.attention.qk_rope_head_dim);
-    flags.add("--v-head-dim", m.attention.v_head_dim);
-  } else if (m.attention.kv_heads != m.attention.heads) {
-    flags.add("--group-query-attention");
-    flags.add("--num-query-groups", m.attention.kv_heads);
-    flags.add("--kv-channels", m.attention.qk_head_dim);
+  for (const model::LayerSpec& kind : m.kinds) {
+    if (const auto* dense = std::get_if<model::DenseMlp>(&kind.mlp))
+      flags.add("--ffn-hidden-size", dense->intermediate);
   }
+  std::visit(MixerFlags{flags}, m.kinds.front().mixer);
   flags.add("--swiglu");
   if (!m.tied_embeddings) flags.add("--untie-embeddings-and-output-weights");
   if (in.plan.mtp) flags.add("--mtp-num-layers", m.mtp_modules);
-  if (m.moe.routed_experts == 0) return;
-  flags.add("--num-experts", m.moe.routed_experts);
-  flags.add("--moe-layer-freq", "\"" + layer_pattern(m.layers) + "\"");
-  flags.add("--moe-ffn-hidden-size", m.moe.expert_intermediate);
-  if (m.moe.shared_intermediate > 0) flags.add("--moe-shared-expert-intermediate-size", m.moe.shared_intermediate);
-  flags.add("--moe-router-topk", m.moe.experts_per_token);
-  if (m.moe.groups > 1) {
-    flags.add("--moe-router-num-groups", m.moe.groups);
-    flags.add("--moe-router-group-topk", m.moe.groups_per_token);
-  }
-  flags.add("--moe-router-score-function", m.moe.score == model::RouterScore::sigmoid ? "sigmoid" : "softmax");
-  flags.add("--moe-grouped-gemm");
+  if (const model::MixtureOfExperts* experts = model::experts_of(m)) add_experts(flags, m, *experts);
 }
 
 void add_parallelism(Flags& flags, const sim::Inputs& in) {
@@ -96,7 +126,7 @@ void add_parallelism(Flags& flags, const sim::Inputs& in) {
   if (p.tensor > 1) flags.add("--sequence-parallel");
   flags.add("--pipeline-model-parallel-size", p.pipeline);
   flags.add("--context-parallel-size", p.context);
-  if (in.model.moe.routed_experts > 0) {
+  if (model::experts_of(in.model) != nullptr) {
     flags.add("--expert-model-parallel-size", p.expert);
     flags.add("--expert-tensor-parallel-size", p.expert_tensor);
     flags.add("--moe-token-dispatcher-type", "flex");

@@ -59,12 +59,10 @@ sim::ScheduleTraits traits_of(const ScheduleChoice& choice) {
 }
 
 ClusterTables::ClusterTables(const sim::Inputs& inputs)
-    : contents(inputs),
-      parameters(sim::content_parameters(inputs, contents)),
-      fast(sim::fast_step_covers(inputs, contents)) {
+    : contents(inputs), parameters(sim::content_parameters(inputs, contents)), fast(sim::fast_step_covers(inputs)) {
   all.dense = model::embedding_parameters(inputs.model) + model::head_parameters(inputs.model);
-  for (const model::LayerKind kind : inputs.model.layers) {
-    const model::ParameterCount layer = model::layer_parameters(inputs.model, kind);
+  for (const int kind : inputs.model.layers) {
+    const model::ParameterCount layer = model::layer_parameters(inputs.model, inputs.model.kind(kind));
     all.dense += layer.dense;
     all.expert += layer.expert;
   }
@@ -77,12 +75,17 @@ bool legal(sim::Plan& plan, const sim::Inputs& inputs) {
   p.data = plan.gpus / model_gpus;
   if (plan.global_batch % (p.data * plan.micro_batch.sequences) != 0) return false;
   if (plan.micro_batch.sequence_length % (p.context * p.tensor) != 0) return false;
-  if (inputs.model.attention.heads % p.tensor != 0) return false;
   if (p.tensor > inputs.cluster.nvlink_domain || p.expert_tensor > p.tensor) return false;
   if (plan.communication_sms >= inputs.cluster.sms) return false;
-  const std::int64_t experts = inputs.model.moe.routed_experts;
-  if (experts == 0) return p.expert == 1;
-  return experts % p.expert == 0 && p.data * p.context * p.tensor % (p.expert * p.expert_tensor) == 0;
+  bool any_experts = false;
+  for (const model::LayerSpec& kind : inputs.model.kinds) {
+    if (model::heads_of(kind.mixer) % p.tensor != 0) return false;
+    const model::MixtureOfExperts* experts = model::experts_of(kind);
+    if (experts == nullptr) continue;
+    if (experts->routed_experts % p.expert != 0) return false;
+    any_experts = true;
+  }
+  return any_experts ? p.data * p.context * p.tensor % (p.expert * p.expert_tensor) == 0 : p.expert == 1;
 }
 
 double least_memory(const sim::Inputs& inputs, const model::ParameterCount& all, int copies) {

@@ -67,7 +67,7 @@ void add_recompute(std::vector<model::Recompute>& all, const model::Recompute& r
 
 // From least to most recomputed, and the plan's own.
 std::vector<model::Recompute> ladder(const sim::Inputs& inputs) {
-  const bool latent = inputs.model.attention.kind == model::AttentionKind::mla;
+  const bool latent = model::has_latents(inputs.model);
   std::vector<model::Recompute> all = {inputs.plan.recompute};
   model::Recompute r;
   add_recompute(all, r);
@@ -89,8 +89,8 @@ std::vector<model::Recompute> ladder(const sim::Inputs& inputs) {
 }
 
 std::vector<model::Recompute> every_recompute(const sim::Inputs& inputs) {
-  const bool latent = inputs.model.attention.kind == model::AttentionKind::mla;
-  const bool moe = inputs.model.moe.routed_experts > 0;
+  const bool latent = model::has_latents(inputs.model);
+  const bool moe = model::experts_of(inputs.model) != nullptr;
   std::vector<model::Recompute> all = {inputs.plan.recompute};
   for (int bits = 0; bits < 32; ++bits) {
     model::Recompute r;
@@ -112,7 +112,7 @@ std::vector<model::Recompute> every_recompute(const sim::Inputs& inputs) {
 std::vector<std::int64_t> sms_of(const sim::Inputs& inputs) {
   const std::int64_t own = inputs.plan.communication_sms;
   std::vector<std::int64_t> all(1, own);
-  if (inputs.model.moe.routed_experts == 0) return all;
+  if (model::experts_of(inputs.model) == nullptr) return all;
   for (const std::int64_t sms : {8, 12, 16, 20, 24, 32}) {
     if (sms != own) all.push_back(sms);
   }
@@ -212,7 +212,7 @@ Space space_of(const sim::Inputs& inputs, const std::vector<sim::Inputs>& others
   space.clusters.insert(space.clusters.end(), others.begin(), others.end());
   std::int64_t domain = 1;
   for (const sim::Inputs& each : space.clusters) domain = std::max(domain, each.cluster.nvlink_domain);
-  const std::int64_t experts = inputs.model.moe.routed_experts;
+  const model::MixtureOfExperts* experts = model::experts_of(inputs.model);
   space.gpus = gpus_of(inputs, options);
   space.global_batches = options.global_batches.empty() ? std::vector<std::int64_t>(1, inputs.plan.global_batch)
                                                         : sorted(options.global_batches);
@@ -226,8 +226,8 @@ Space space_of(const sim::Inputs& inputs, const std::vector<sim::Inputs>& others
   }
   space.pipelines = sorted(std::move(pipelines));
   const std::vector<std::int64_t> one(1, 1);
-  space.experts = experts > 0 ? divisors(experts, experts) : one;
-  space.expert_tensors = experts > 0 ? space.tensors : one;
+  space.experts = experts != nullptr ? divisors(experts->routed_experts, experts->routed_experts) : one;
+  space.expert_tensors = experts != nullptr ? space.tensors : one;
   space.precisions = options.precisions.empty() ? std::vector{inputs.plan.precision} : options.precisions;
   space.recomputes = options.every_recompute ? every_recompute(inputs) : ladder(inputs);
   space.communication_sms = sms_of(inputs);

@@ -192,7 +192,7 @@ void add_runs(Validation& out, const std::string& file, const std::string& confi
                         result.largest_memory_bytes() / base::gibi)};
       }
       const std::string cls =
-          fmt::format("runs {} {} {}", in.cluster.name, in.model.moe.routed_experts > 0 ? "moe" : "dense",
+          fmt::format("runs {} {} {}", in.cluster.name, model::experts_of(in.model) != nullptr ? "moe" : "dense",
                       in.plan.precision == model::Precision::bf16 ? "bf16" : "fp8");
       const double reported = step > 0.0 ? step : result.tokens_per_step / (rate * static_cast<double>(in.plan.gpus));
       out.rows.push_back(

@@ -56,8 +56,8 @@ void add_trace(Validation& out, base::Fields trace, const std::string& folder) {
   trace.text("source");
   const sim::Inputs inputs = sim::load_inputs(folder + trace.text("plan"), {});
   const sim::UnitPrices prices(inputs);
-  const std::vector<sim::UnitKind> layers(static_cast<std::size_t>(trace.integer("layers", 1, 1000)),
-                                          sim::UnitKind::moe_layer);
+  const sim::Unit layer = sim::layer_unit(model::expert_kind(inputs.model));
+  const std::vector<sim::Unit> layers(static_cast<std::size_t>(trace.integer("layers", 1, 1000)), layer);
   const sim::Block block = sim::build_block(schedules::Kind::overlapped, layers, layers, prices);
   out.rows.push_back({"overlapped block of DeepSeek's trace", "trace block", trace.number("block_ms"),
                       base::seconds(sim::duration(block)) * 1e3, "ms"});
@@ -71,8 +71,7 @@ void add_trace(Validation& out, base::Fields trace, const std::string& folder) {
                              : name.ends_with("B") ? model::Pass::backward_input
                                                    : model::Pass::backward_weight;
     base::Time time = 0;
-    for (const sim::PricedRun& run : prices.of(sim::UnitKind::moe_layer, pass, true)[part])
-      time += run.communication ? 0 : run.work;
+    for (const sim::PricedRun& run : prices.of(layer, pass, true)[part]) time += run.communication ? 0 : run.work;
     out.rows.push_back({"trace " + name, "trace phase", phases.number(name), base::seconds(time) * 1e6, "us"});
   }
   trace.finish();

@@ -21,9 +21,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <string>
-
-#include "base/json.h"
 
 namespace hourglass::sim {
 
@@ -53,12 +50,9 @@ class Balancer {
         times_(times),
         stages_(problem.ranks_of_stage.size()),
         one_copy_(problem.ranks_of_stage.front().size() == 1) {
-    const auto layers = static_cast<std::int64_t>(contents.layers().size());
-    while (uniform_from_ < layers && contents.dense_before(uniform_from_) != contents.dense_before(layers) &&
-           contents.dense_before(layers) - contents.dense_before(uniform_from_) != layers - uniform_from_)
-      ++uniform_from_;
-    const bool dense = uniform_from_ < layers && contents.dense_before(uniform_from_) != contents.dense_before(layers);
-    layer_step_ = contents.id(dense ? 1 : 0, dense ? 0 : 1, false, false);
+    const std::vector<int>& layers = contents.layers();
+    const auto other = std::find_if(layers.rbegin(), layers.rend(), [&](int kind) { return kind != layers.back(); });
+    uniform_from_ = layers.rend() - other;
   }
 
   std::vector<std::int64_t> split(Objective objective) {
@@ -148,6 +142,16 @@ class Balancer {
     return 0;
   }
 
+  Id content(std::size_t stage, std::int64_t begin, std::int64_t end) const {
+    return contents_.id(begin, end, stage == 0, stage + 1 == stages_);
+  }
+  // Of a stage with one layer more or one less at the end that moves, which is among layers of one kind.
+  Id content_with(std::size_t stage, bool one_more) const {
+    const std::int64_t begin = starts_[stage], end = starts_[stage + 1], change = one_more ? 1 : -1;
+    const bool at_the_end = end == starts_.back() && (one_more || stage + 1 == stages_);
+    return at_the_end ? content(stage, begin - change, end) : content(stage, begin, end + change);
+  }
+
   // A stage with one layer more or one less: its load, and what its ranks then weigh more (less: negative).
   struct Loads {
     bool known = false;
@@ -158,7 +162,7 @@ class Balancer {
     Loads& loads = changed_[one_more ? 1 : 0][stage];
     if (loads.known) return loads;
     const Id own = ids_[stage];
-    ids_[stage] += one_more ? layer_step_ : -layer_step_;
+    ids_[stage] = content_with(stage, one_more);
     loads = {true, load(ids_[stage], ids_[stage]), {}};
     const std::vector<std::size_t>& ranks = ranks_of(stage);
     if (adds_up()) loads.rank[0] = loads.stage - stage_loads_[stage];
@@ -235,8 +239,7 @@ class Balancer {
   bool pair_up(std::size_t a, std::size_t b) const { return problem_.pair_up[a * stages_ + b] != 0; }
 
   void set_content(std::size_t s) {
-    const std::int64_t dense = contents_.dense_before(starts_[s + 1]) - contents_.dense_before(starts_[s]);
-    const Id id = contents_.id(dense, counts_[s] - dense, s == 0, s + 1 == stages_);
+    const Id id = content(s, starts_[s], starts_[s + 1]);
     if (id == ids_[s]) return;
     undo_.push_back({s, ids_[s]});
     ids_[s] = id;
@@ -302,7 +305,6 @@ class Balancer {
   BlockTimes& times_;
   std::size_t stages_;
   std::int64_t uniform_from_ = 0;  // from this layer on all are of one kind
-  Id layer_step_ = 0;              // what one more of these adds to a content's number
   bool one_copy_;                  // each stage is on one rank
   Objective objective_ = Objective::rank;
   std::vector<std::int64_t> counts_, starts_;
@@ -326,16 +328,15 @@ BalanceProblem::BalanceProblem(const schedules::Schedule& schedule)
       fused = fused || action.kind == Kind::backward;
     }
   }
-  std::string text{pairs ? 'p' : fused ? 'f' : 's'};
+  identity = {pairs ? 'p' : fused ? 'f' : 's'};
   for (const std::vector<int>& direction : schedule.placement) {
     for (std::size_t s = 0; s < direction.size(); ++s) {
       stages_of_rank[static_cast<std::size_t>(direction[s])].push_back(s);
       ranks_of_stage[s].push_back(static_cast<std::size_t>(direction[s]));
-      text += fmt::format(" {}", direction[s]);
+      identity += fmt::format(" {}", direction[s]);
     }
-    text += ';';
+    identity += ';';
   }
-  digest = base::fnv1a(text);
   const std::size_t stages = ranks_of_stage.size();
   pair_up.assign(stages * stages, 0);
   if (!pairs) return;

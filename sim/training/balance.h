@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "schedules/schedule.h"
@@ -16,7 +17,7 @@ struct BalanceProblem {
   std::vector<std::vector<std::size_t>> stages_of_rank, ranks_of_stage;
   std::vector<std::uint8_t> pair_up;  // [stage x stage]: a rank overlaps the one's forward with the other's backward
   bool pairs = false, fused = false;  // a forward overlaps a backward; B and W are one action
-  std::uint64_t digest = 0;           // of all that a split depends on
+  std::string identity;               // all that a split depends on, written out
 };
 
 // Layers of each stage, balanced under several objectives; no two equal.

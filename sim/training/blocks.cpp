@@ -31,8 +31,8 @@ using model::Part;
 using model::Pass;
 using schedules::Kind;
 
-struct Unit {
-  UnitKind kind;
+struct Placed {
+  Unit unit;
   std::uint32_t place;  // in its stage
 };
 
@@ -44,12 +44,12 @@ class BlockBuilder {
 
   BlockBuilder(const UnitPrices& prices, bool overlapped) : prices_(prices), overlapped_(overlapped) {}
 
-  Point append(Unit unit, Pass pass, Part part, Point previous, bool beside) {
-    const PricedPart& alone = prices_.of(unit.kind, pass, overlapped_)[part];
-    const PricedPart& runs = beside ? prices_.of(unit.kind, pass, true)[part] : alone;
+  Point append(Placed at, Pass pass, Part part, Point previous, bool beside) {
+    const PricedPart& alone = prices_.of(at.unit, pass, overlapped_)[part];
+    const PricedPart& runs = beside ? prices_.of(at.unit, pass, true)[part] : alone;
     for (std::size_t i = 0; i < runs.size(); ++i) {
       const PricedRun& run = runs[i];
-      Block::Segment segment{run.communication, run.work,      {},        unit.kind, part, pass, unit.place,
+      Block::Segment segment{run.communication, run.work,      {},        at.unit, part, pass, at.place,
                              run.by_class,      run.nic_bytes, run.group, 1.0};
       if (beside && alone[i].work > 0) segment.slowdown = base::seconds(run.work) / base::seconds(alone[i].work);
       if (previous != from_start) segment.after.push_back(previous);
@@ -82,8 +82,8 @@ class BlockClock {
 
   BlockClock(const UnitPrices& prices, bool overlapped) : prices_(prices), overlapped_(overlapped) {}
 
-  Point append(Unit unit, Pass pass, Part part, Point previous, bool beside) {
-    for (const PricedRun& run : prices_.of(unit.kind, pass, overlapped_ || beside)[part]) {
+  Point append(Placed at, Pass pass, Part part, Point previous, bool beside) {
+    for (const PricedRun& run : prices_.of(at.unit, pass, overlapped_ || beside)[part]) {
       base::Time& free = stream_free_[run.communication ? 1 : 0];
       previous = free = std::max(free, previous) + run.work;
       launches_ += run.launches;
@@ -105,25 +105,26 @@ class BlockClock {
 
 // Appends a part's runs, each after the one before and the first after `previous`. Returns where the last one ends.
 template <class Builder>
-typename Builder::Point chain(Builder& builder, Unit unit, Pass pass, Part part, typename Builder::Point previous) {
+typename Builder::Point chain(Builder& builder, Placed unit, Pass pass, Part part, typename Builder::Point previous) {
   return builder.append(unit, pass, part, previous, false);
 }
 // `beside`: an all-to-all of this block runs meanwhile.
 template <class Builder>
-typename Builder::Point weight(Builder& builder, Unit unit, Part part, typename Builder::Point previous,
+typename Builder::Point weight(Builder& builder, Placed unit, Part part, typename Builder::Point previous,
                                bool beside = false) {
   return builder.append(unit, Pass::backward_weight, part, previous, beside && !builder.overlapped());
 }
 
 template <class Builder>
-typename Builder::Point forward_unit(Builder& builder, Unit unit, typename Builder::Point previous) {
+typename Builder::Point forward_unit(Builder& builder, Placed unit, typename Builder::Point previous) {
   for (const Part part : {model::attention, model::dispatch, model::mlp, model::combine})
     previous = chain(builder, unit, Pass::forward, part, previous);
   return previous;
 }
 
 template <class Builder>
-typename Builder::Point backward_unit(Builder& builder, Unit unit, typename Builder::Point previous, bool with_weight) {
+typename Builder::Point backward_unit(Builder& builder, Placed unit, typename Builder::Point previous,
+                                      bool with_weight) {
   const auto back = [&](Part part, typename Builder::Point after) {
     return chain(builder, unit, Pass::backward_input, part, after);
   };
@@ -133,23 +134,22 @@ typename Builder::Point backward_unit(Builder& builder, Unit unit, typename Buil
     return weight(builder, unit, model::attention, back(model::attention, sent));
   }
   const auto sent = back(model::dispatch, mlp);
-  const bool beside = unit.kind == UnitKind::moe_layer;
+  const bool beside = builder.prices().has_all_to_all(unit.unit);
   if (with_weight) weight(builder, unit, model::mlp, mlp, beside);
   const auto attention = back(model::attention, sent);
   if (with_weight) weight(builder, unit, model::attention, attention, beside);
   return attention;
 }
 
-Unit unit_at(const std::vector<UnitKind>& kinds, std::size_t place) {
-  return {kinds[place], static_cast<std::uint32_t>(place)};
+Placed unit_at(const std::vector<Unit>& units, std::size_t place) {
+  return {units[place], static_cast<std::uint32_t>(place)};
 }
-Unit unit_from_end(const std::vector<UnitKind>& kinds, std::size_t i) { return unit_at(kinds, kinds.size() - 1 - i); }
+Placed unit_from_end(const std::vector<Unit>& units, std::size_t i) { return unit_at(units, units.size() - 1 - i); }
 
 template <class Builder>
-auto overlapped_block(const std::vector<UnitKind>& forward, const std::vector<UnitKind>& backward,
-                      const UnitPrices& prices) {
-  const auto communicates = [](const std::vector<UnitKind>& units) {
-    return std::find(units.begin(), units.end(), UnitKind::moe_layer) != units.end();
+auto overlapped_block(const std::vector<Unit>& forward, const std::vector<Unit>& backward, const UnitPrices& prices) {
+  const auto communicates = [&](const std::vector<Unit>& units) {
+    return std::any_of(units.begin(), units.end(), [&](Unit unit) { return prices.has_all_to_all(unit); });
   };
   Builder builder(prices, communicates(forward) || communicates(backward));
   typename Builder::Point f = Builder::from_start, b = Builder::from_start;
@@ -162,7 +162,7 @@ auto overlapped_block(const std::vector<UnitKind>& forward, const std::vector<Un
       f = forward_unit(builder, unit_at(forward, i), f);
       continue;
     }
-    const Unit ahead = unit_at(forward, i), back = unit_from_end(backward, i);
+    const Placed ahead = unit_at(forward, i), back = unit_from_end(backward, i);
     typename Builder::Point mlp = b, attention = b;  // of the backward: what its weight gradients wait for
     for (const OverlapStep& step : prices.overlap_order()) {
       if (step.pass == Pass::forward) f = chain(builder, ahead, step.pass, step.part, f);
@@ -179,11 +179,11 @@ auto overlapped_block(const std::vector<UnitKind>& forward, const std::vector<Un
 }
 
 template <class Builder>
-auto single_block(Kind kind, const std::vector<UnitKind>& units, const UnitPrices& prices) {
+auto single_block(Kind kind, const std::vector<Unit>& units, const UnitPrices& prices) {
   Builder builder(prices, false);
   typename Builder::Point previous = Builder::from_start;
   for (std::size_t i = 0; i < units.size(); ++i) {
-    const Unit unit = kind == Kind::forward ? unit_at(units, i) : unit_from_end(units, i);
+    const Placed unit = kind == Kind::forward ? unit_at(units, i) : unit_from_end(units, i);
     if (kind == Kind::forward) previous = forward_unit(builder, unit, previous);
     if (kind == Kind::backward_input || kind == Kind::backward)
       previous = backward_unit(builder, unit, previous, kind == Kind::backward);
@@ -196,7 +196,7 @@ auto single_block(Kind kind, const std::vector<UnitKind>& units, const UnitPrice
 }
 
 template <class Builder>
-auto any_block(Kind kind, const std::vector<UnitKind>& units, const std::vector<UnitKind>& backward_units,
+auto any_block(Kind kind, const std::vector<Unit>& units, const std::vector<Unit>& backward_units,
                const UnitPrices& prices) {
   return kind == Kind::overlapped ? overlapped_block<Builder>(units, backward_units, prices)
                                   : single_block<Builder>(kind, units, prices);
@@ -216,12 +216,12 @@ base::Time duration(const Block& block) {
   return std::max(last, block.host);
 }
 
-base::Time block_duration(Kind kind, const std::vector<UnitKind>& units, const std::vector<UnitKind>& backward_units,
+base::Time block_duration(Kind kind, const std::vector<Unit>& units, const std::vector<Unit>& backward_units,
                           const UnitPrices& prices) {
   return any_block<BlockClock>(kind, units, backward_units, prices);
 }
 
-Block build_block(Kind kind, const std::vector<UnitKind>& units, const std::vector<UnitKind>& backward_units,
+Block build_block(Kind kind, const std::vector<Unit>& units, const std::vector<Unit>& backward_units,
                   const UnitPrices& prices) {
   return any_block<BlockBuilder>(kind, units, backward_units, prices);
 }
@@ -230,8 +230,8 @@ const Block& BlockLibrary::of(const schedules::Action& action) {
   const auto key = std::make_tuple(action.kind, action.stage, action.backward_stage);
   const auto found = blocks_.find(key);
   if (found != blocks_.end()) return found->second;
-  const std::vector<UnitKind>& units = stages_[static_cast<std::size_t>(action.stage)];
-  const std::vector<UnitKind>& backward =
+  const std::vector<Unit>& units = stages_[static_cast<std::size_t>(action.stage)];
+  const std::vector<Unit>& backward =
       action.backward_stage >= 0 ? stages_[static_cast<std::size_t>(action.backward_stage)] : units;
   return blocks_.emplace(key, build_block(action.kind, units, backward, prices_)).first->second;
 }

@@ -17,7 +17,7 @@ struct Block {
     bool communication = false;
     base::Time work = 0;
     std::vector<std::uint32_t> after;  // earlier segments of this block; empty: starts with the block
-    UnitKind unit = UnitKind::dense_layer;
+    Unit unit;
     model::Part part = model::attention;
     model::Pass pass = model::Pass::forward;
     std::uint32_t layer = 0;  // the unit's place in its stage
@@ -32,25 +32,25 @@ struct Block {
 };
 
 // `units` are the forward's in forward order; `backward_units` the full backward's of an overlapped pair, else unused.
-Block build_block(schedules::Kind kind, const std::vector<UnitKind>& units, const std::vector<UnitKind>& backward_units,
+Block build_block(schedules::Kind kind, const std::vector<Unit>& units, const std::vector<Unit>& backward_units,
                   const UnitPrices& prices);
 
 // How long the block takes on an idle rank: its two FIFO streams swept in order.
 base::Time duration(const Block& block);
 
 // duration(build_block(...)) without the block.
-base::Time block_duration(schedules::Kind kind, const std::vector<UnitKind>& units,
-                          const std::vector<UnitKind>& backward_units, const UnitPrices& prices);
+base::Time block_duration(schedules::Kind kind, const std::vector<Unit>& units, const std::vector<Unit>& backward_units,
+                          const UnitPrices& prices);
 
 // Builds each block once: actions of the same kind on the same stages share theirs.
 class BlockLibrary {
  public:
-  BlockLibrary(const std::vector<std::vector<UnitKind>>& stages, const UnitPrices& prices)
+  BlockLibrary(const std::vector<std::vector<Unit>>& stages, const UnitPrices& prices)
       : stages_(stages), prices_(prices) {}
   const Block& of(const schedules::Action& action);
 
  private:
-  const std::vector<std::vector<UnitKind>>& stages_;
+  const std::vector<std::vector<Unit>>& stages_;
   const UnitPrices& prices_;
   std::map<std::tuple<schedules::Kind, int, int>, Block> blocks_;
 };

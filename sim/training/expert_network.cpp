@@ -23,7 +23,7 @@ namespace {
 constexpr std::size_t shown_links = 5;
 
 hardware::MoeRouting routing_of(const Inputs& in, const PlanNetwork& network) {
-  const model::MoeSpec& moe = in.model.moe;
+  const model::MixtureOfExperts& moe = *model::experts_of(in.model);
   const std::int64_t ranks = in.plan.parallel.expert, per_node = std::min(ranks, in.cluster.nvlink_domain);
   hardware::MoeRouting routing;
   routing.ranks = ranks;

@@ -52,7 +52,7 @@ class Lowering {
         builder_(static_cast<std::uint32_t>(schedule.ranks) * streams_per_rank) {
     lowered_.groups.push_back({1, 1});
     lowered_.mixtures.push_back({});
-    for (const std::vector<UnitKind>& stage : layout.stages) most_units_ = std::max(most_units_, stage.size());
+    for (const std::vector<Unit>& stage : layout.stages) most_units_ = std::max(most_units_, stage.size());
   }
 
   Lowered take() {
@@ -115,7 +115,7 @@ class Lowering {
       use.nic = nic_share(segment.nic_bytes, segment.work);
       use.slowdown = static_cast<float>(segment.slowdown);
       if (segment.communication) use.group = group(segment.group, platform_.layout.ranks(segment.group));
-      if (segment.unit == UnitKind::moe_layer && segment.work > 0) {
+      if (segment.work > 0) {
         const auto of = [&](WorkClass cls) { return segment.by_class[static_cast<std::size_t>(cls)]; };
         use.expert_share = static_cast<float>(base::seconds(of(WorkClass::grouped_gemm) + of(WorkClass::all_to_all)) /
                                               base::seconds(segment.work));

@@ -43,8 +43,8 @@ Machine machine_of(const Inputs& inputs, const Lowered& lowered, bool folded) {
   machine.load_stride = plan.parallel.expert_tensor;
   machine.loads.reserve(lowered.load_rows.size() * static_cast<std::size_t>(machine.load_columns));
   for (const std::uint64_t row : lowered.load_rows) {
-    const std::vector<float> loads =
-        gpu_loads(variation, inputs.model.moe.routed_experts, machine.load_columns, row >> 32, row & 0xffffffffU);
+    const std::vector<float> loads = gpu_loads(variation, model::experts_of(inputs.model)->routed_experts,
+                                               machine.load_columns, row >> 32, row & 0xffffffffU);
     machine.loads.insert(machine.loads.end(), loads.begin(), loads.end());
   }
   return machine;

@@ -14,17 +14,21 @@ namespace hourglass::sim {
 namespace {
 
 double dispatch_buffers(const Inputs& inputs) {
-  if (inputs.model.moe.routed_experts == 0 || inputs.plan.parallel.expert == 1) return 0.0;
+  if (inputs.plan.parallel.expert == 1) return 0.0;
   // Receive buffers for one dispatch and one combine: every token's copies, BF16, for the balanced case.
   const double tokens = static_cast<double>(model::local_tokens(layer_context(inputs)));
-  const double copies = static_cast<double>(inputs.model.moe.experts_per_token);
+  double copies = 0.0;
+  for (const model::LayerSpec& kind : inputs.model.kinds) {
+    if (const model::MixtureOfExperts* experts = model::experts_of(kind))
+      copies = std::max(copies, static_cast<double>(experts->experts_per_token));
+  }
   return 2.0 * tokens * copies * static_cast<double>(inputs.model.hidden) * 2.0;
 }
 
 double workspace(const Inputs& inputs) {
   const model::LayerContext context = layer_context(inputs);
   double largest = 0.0;
-  for (const model::LayerKind kind : inputs.model.layers)
+  for (const model::LayerSpec& kind : inputs.model.kinds)
     largest = std::max(largest, model::layer_workspace(context, kind));
   return largest;
 }
@@ -65,18 +69,16 @@ Memory static_memory(const Plan& plan, const model::ParameterCount& parameters, 
   return {held.parameters, held.gradients, held.optimizer, 0.0, buffers};
 }
 
-model::ActivationBytes unit_activations(const Inputs& inputs, UnitKind unit) {
+model::ActivationBytes unit_activations(const Inputs& inputs, Unit unit) {
   const model::LayerContext context = layer_context(inputs);
-  switch (unit) {
-    case UnitKind::embedding:
+  switch (unit.type) {
+    case Unit::embedding:
       return model::embedding_activations(context);
-    case UnitKind::dense_layer:
-      return model::layer_activations(context, model::LayerKind::dense);
-    case UnitKind::moe_layer:
-      return model::layer_activations(context, model::LayerKind::moe);
-    case UnitKind::mtp_projection:
+    case Unit::layer:
+      return model::layer_activations(context, inputs.model.kind(unit.kind));
+    case Unit::mtp_projection:
       return model::mtp_projection_activations(context);
-    case UnitKind::head:
+    case Unit::head:
       return model::head_activations(context);
   }
   return {};
@@ -84,7 +86,7 @@ model::ActivationBytes unit_activations(const Inputs& inputs, UnitKind unit) {
 
 model::ActivationBytes stage_activations(const Inputs& inputs, const StageLayout& layout, std::size_t stage) {
   model::ActivationBytes total;
-  for (const UnitKind unit : layout.stages[stage]) {
+  for (const Unit unit : layout.stages[stage]) {
     const model::ActivationBytes bytes = unit_activations(inputs, unit);
     total.total += bytes.total;
     total.kept_for_weight += bytes.kept_for_weight;

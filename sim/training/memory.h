@@ -42,7 +42,7 @@ Memory static_memory(const Plan& plan, const model::ParameterCount& parameters, 
 double buffer_bytes(const Inputs& inputs);
 
 // Activations one micro-batch leaves in a unit.
-model::ActivationBytes unit_activations(const Inputs& inputs, UnitKind unit);
+model::ActivationBytes unit_activations(const Inputs& inputs, Unit unit);
 
 // Activations one micro-batch leaves on a stage: whole, and what a deferred weight gradient still needs.
 model::ActivationBytes stage_activations(const Inputs& inputs, const StageLayout& layout, std::size_t stage);

@@ -13,18 +13,17 @@ namespace {
 // As record.cpp names the span of a run: "attention(F)", "dispatch_local(B)", "head(W)".
 std::string span_name(const OperatorCost& op) {
   std::string name;
-  switch (op.unit) {
-    case UnitKind::embedding:
+  switch (op.unit.type) {
+    case Unit::embedding:
       name = "embedding";
       break;
-    case UnitKind::mtp_projection:
+    case Unit::mtp_projection:
       name = "mtp_projection";
       break;
-    case UnitKind::head:
+    case Unit::head:
       name = "head";
       break;
-    case UnitKind::dense_layer:
-    case UnitKind::moe_layer: {
+    case Unit::layer: {
       const bool all_to_all = op.part == model::dispatch || op.part == model::combine;
       name = name_of(op.part);
       if (op.communication != all_to_all) name += all_to_all ? "_local" : "_collective";
@@ -33,28 +32,20 @@ std::string span_name(const OperatorCost& op) {
   return name + "(" + letter_of(op.pass) + ")";
 }
 
-bool has_unit(const Inputs& inputs, UnitKind unit) {
-  const auto& layers = inputs.model.layers;
-  const auto any = [&](model::LayerKind kind) { return std::find(layers.begin(), layers.end(), kind) != layers.end(); };
-  switch (unit) {
-    case UnitKind::dense_layer:
-      return any(model::LayerKind::dense);
-    case UnitKind::moe_layer:
-      return any(model::LayerKind::moe);
-    case UnitKind::mtp_projection:
-      return inputs.plan.mtp && inputs.model.mtp_modules > 0;
-    case UnitKind::embedding:
-    case UnitKind::head:
-      break;
-  }
-  return true;
-}
-
 }  // namespace
 
-const char* name_of(UnitKind unit) {
-  constexpr const char* names[unit_kinds] = {"embedding", "dense layer", "MoE layer", "MTP projection", "head"};
-  return names[static_cast<std::size_t>(unit)];
+std::string name_of(const model::ModelSpec& model, Unit unit) {
+  switch (unit.type) {
+    case Unit::embedding:
+      return "embedding";
+    case Unit::layer:
+      return model::kind_name(model, unit.kind) + " layer";
+    case Unit::mtp_projection:
+      return "MTP projection";
+    case Unit::head:
+      return "head";
+  }
+  return "";
 }
 
 const char* name_of(model::Part part) {
@@ -72,9 +63,7 @@ std::vector<OperatorCost> operator_table(const Inputs& inputs, const ExpertNetwo
   const hardware::Conditions alone = conditions_of(network, 0),
                              beside = conditions_of(network, inputs.plan.communication_sms);
   std::vector<OperatorCost> table;
-  for (std::size_t u = 0; u < unit_kinds; ++u) {
-    const auto unit = static_cast<UnitKind>(u);
-    if (!has_unit(inputs, unit)) continue;
+  for (const Unit unit : units_of(inputs)) {
     for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input, model::Pass::backward_weight}) {
       const model::LayerPass parts = unit_operators(inputs, unit, pass);
       for (std::size_t part = 0; part < parts.size(); ++part) {

@@ -16,7 +16,7 @@ namespace hourglass::sim {
 struct OperatorCost {
   std::string name;  // "q_b_proj"
   std::string cls;   // "gemm"
-  UnitKind unit = UnitKind::dense_layer;
+  Unit unit;
   model::Part part = model::attention;
   model::Pass pass = model::Pass::forward;
   bool communication = false;
@@ -56,7 +56,7 @@ class OperatorRuns {
   std::map<std::pair<std::string, bool>, const OperatorCost*> first_;
 };
 
-const char* name_of(UnitKind unit);
+std::string name_of(const model::ModelSpec& model, Unit unit);  // "head", "MoE layer"
 const char* name_of(model::Part part);
 const char* letter_of(model::Pass pass);  // F, B, W
 

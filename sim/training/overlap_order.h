@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "model/layers.h"
+#include "model/context.h"
 
 // The order in which an overlapped pair issues the parts of one micro-batch's forward layer and another's backward
 // layer: data, so that people can try their own (simulate --overlap-order, configs/overlap/).

@@ -172,21 +172,27 @@ void complete_parallelism(Plan& plan, const model::ModelSpec& model, const hardw
           fmt::format("sequence_length {} is not a multiple of context x tensor parallel = {} x {}",
                       plan.micro_batch.sequence_length, parallel.context, parallel.tensor),
           "change sequence_length");
-  require(model.attention.heads % parallel.tensor == 0,
-          fmt::format("{} attention heads are not a multiple of tensor_parallel = {}", model.attention.heads,
-                      parallel.tensor),
-          "change tensor_parallel");
+  for (const model::LayerSpec& kind : model.kinds) {
+    const std::int64_t heads = model::heads_of(kind.mixer);
+    require(heads % parallel.tensor == 0,
+            fmt::format("{} attention heads are not a multiple of tensor_parallel = {}", heads, parallel.tensor),
+            "change tensor_parallel");
+  }
   require(plan.communication_sms < cluster.sms,
           fmt::format("communication_sms {} leaves no SM of {} to compute", plan.communication_sms, cluster.sms),
           "use fewer");
-  if (model.moe.routed_experts == 0) {
+  if (model::experts_of(model) == nullptr) {
     require(parallel.expert == 1, fmt::format("expert_parallel {} on a dense model", parallel.expert), "set it to 1");
     return;
   }
-  require(
-      model.moe.routed_experts % parallel.expert == 0,
-      fmt::format("{} experts are not a multiple of expert_parallel = {}", model.moe.routed_experts, parallel.expert),
-      "change expert_parallel");
+  for (const model::LayerSpec& kind : model.kinds) {
+    const model::MixtureOfExperts* experts = model::experts_of(kind);
+    if (experts == nullptr) continue;
+    require(
+        experts->routed_experts % parallel.expert == 0,
+        fmt::format("{} experts are not a multiple of expert_parallel = {}", experts->routed_experts, parallel.expert),
+        "change expert_parallel");
+  }
   const std::int64_t replica_gpus = parallel.data * parallel.context * parallel.tensor;
   require(
       replica_gpus % (parallel.expert * parallel.expert_tensor) == 0,
@@ -216,14 +222,16 @@ Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>&
   inputs.profile = hardware::read_profile(load(inputs.plan.profile_file, "profile"), inputs.plan.profile_file);
   inputs.provenance.profile = inputs.profile.name;
   if (!any_layout) complete_parallelism(inputs.plan, inputs.model, inputs.cluster, plan_path);
-  if (inputs.plan.network && inputs.model.moe.routed_experts == 0) {
+  const model::MixtureOfExperts* experts = model::experts_of(inputs.model);
+  const std::int64_t routed = experts != nullptr ? experts->routed_experts : 0;
+  if (inputs.plan.network && routed == 0) {
     throw Error("network changes the all-to-all of experts, and this model has none", plan_path + " /network",
                 "leave it out");
   }
   if (inputs.plan.variation && !inputs.plan.variation->expert_loads.empty() &&
-      static_cast<std::int64_t>(inputs.plan.variation->expert_loads.size()) != inputs.model.moe.routed_experts) {
+      static_cast<std::int64_t>(inputs.plan.variation->expert_loads.size()) != routed) {
     throw Error(fmt::format("gives {} loads, the model has {} routed experts",
-                            inputs.plan.variation->expert_loads.size(), inputs.model.moe.routed_experts),
+                            inputs.plan.variation->expert_loads.size(), routed),
                 plan_path + " /variation/expert_loads", "give one load an expert");
   }
   if (inputs.plan.mtp && inputs.model.mtp_modules == 0) {

@@ -47,15 +47,14 @@ std::string name_of(const schedules::Action& action) {
 
 // What a segment is about. Ends of the model keep everything in one part.
 const char* class_of(const Block::Segment& segment) {
-  switch (segment.unit) {
-    case UnitKind::embedding:
+  switch (segment.unit.type) {
+    case Unit::embedding:
       return "embedding";
-    case UnitKind::mtp_projection:
+    case Unit::mtp_projection:
       return "mtp_projection";
-    case UnitKind::head:
+    case Unit::head:
       return "head";
-    case UnitKind::dense_layer:
-    case UnitKind::moe_layer:
+    case Unit::layer:
       break;
   }
   if (segment.by_class[static_cast<std::size_t>(WorkClass::peer_wait)] > 0) return "peer_wait";

@@ -81,7 +81,7 @@ std::vector<StageLayout> layouts_to_try(const Inputs& inputs, const schedules::S
     return candidate_layouts(inputs, schedule, prices);
   Inputs chosen = inputs;
   chosen.plan.contention = false;
-  if (!fast_step_covers(chosen, ContentTable(inputs))) return candidate_layouts(inputs, schedule, prices);
+  if (!fast_step_covers(chosen)) return candidate_layouts(inputs, schedule, prices);
   chosen.plan.layers_per_stage = fast_step(chosen).layers_per_stage;
   return candidate_layouts(chosen, schedule, prices);
 }

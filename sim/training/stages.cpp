@@ -34,26 +34,23 @@ void check_layers_per_stage(const Inputs& inputs, std::size_t stages) {
 model::ParameterCount stage_parameters(const Inputs& inputs, const StageLayout& layout, std::size_t stage) {
   model::ParameterCount total;
   bool has_head = false;
-  const std::vector<UnitKind>& units = layout.stages[stage];
+  const std::vector<Unit>& units = layout.stages[stage];
   for (std::size_t i = 0; i < units.size(); ++i) {
     model::ParameterCount unit;
-    switch (units[i]) {
-      case UnitKind::dense_layer:
-        unit = model::layer_parameters(inputs.model, model::LayerKind::dense);
-        break;
-      case UnitKind::moe_layer:
-        unit = model::layer_parameters(inputs.model, model::LayerKind::moe);
+    switch (units[i].type) {
+      case Unit::layer:
+        unit = model::layer_parameters(inputs.model, inputs.model.kind(units[i].kind));
         break;
       // After a head comes the MTP module: with one copy it must hold the embedding it shares, unless it is on this
       // stage.
-      case UnitKind::embedding:
+      case Unit::embedding:
         unit.dense = i == 0 || stage > 0 ? model::embedding_parameters(inputs.model) : 0.0;
         break;
-      case UnitKind::mtp_projection:
+      case Unit::mtp_projection:
         unit.dense = model::mtp_parameters(inputs.model).total() -
-                     model::layer_parameters(inputs.model, inputs.model.layers.back()).total();
+                     model::layer_parameters(inputs.model, inputs.model.kind(inputs.model.layers.back())).total();
         break;
-      case UnitKind::head:
+      case Unit::head:
         unit.dense = std::exchange(has_head, true) ? 0.0 : model::head_parameters(inputs.model);
         break;
     }
@@ -67,11 +64,11 @@ namespace {
 
 StageLayout layout_of(const Inputs& inputs, std::vector<std::int64_t> counts) {
   StageLayout layout;
-  const std::vector<UnitKind> last = closing_units(inputs);
+  const std::vector<Unit> last = closing_units(inputs);
   std::size_t next = 0;
   for (std::size_t s = 0; s < counts.size(); ++s) {
-    std::vector<UnitKind> units;
-    if (s == 0) units.push_back(UnitKind::embedding);
+    std::vector<Unit> units;
+    if (s == 0) units.push_back({Unit::embedding});
     for (std::int64_t i = 0; i < counts[s]; ++i) units.push_back(layer_unit(inputs.model.layers[next++]));
     if (s + 1 == counts.size()) std::copy(last.begin(), last.end(), std::back_inserter(units));
     layout.stages.push_back(std::move(units));

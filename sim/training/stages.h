@@ -14,7 +14,7 @@ namespace hourglass::sim {
 // since it shares head and embedding (DeepSeek-V3 report, section 3.2.2: with DualPipe the first and last stage share a
 // rank).
 struct StageLayout {
-  std::vector<std::vector<UnitKind>> stages;
+  std::vector<std::vector<Unit>> stages;
   std::vector<std::int64_t> layers;  // of each stage, the MTP module's not counted
 };
 

@@ -17,17 +17,17 @@ namespace {
 constexpr std::size_t timed_layers = 4;
 constexpr std::int64_t splits[] = {8, 12, 16, 20, 24, 28, 32, 40};
 
-double pair_seconds(const UnitPrices& prices) {
-  const std::vector<UnitKind> layers(timed_layers, UnitKind::moe_layer);
+double pair_seconds(const Inputs& inputs, const UnitPrices& prices) {
+  const std::vector<Unit> layers(timed_layers, layer_unit(model::expert_kind(inputs.model)));
   return base::seconds(block_duration(schedules::Kind::overlapped, layers, layers, prices)) / timed_layers;
 }
 
 OverlapChoice best_order(const Inputs& inputs, const std::vector<OverlapOrder>& orders) {
   UnitPrices prices(inputs);
-  OverlapChoice best{inputs.plan.overlap_order, inputs.plan.communication_sms, pair_seconds(prices), 0.0};
+  OverlapChoice best{inputs.plan.overlap_order, inputs.plan.communication_sms, pair_seconds(inputs, prices), 0.0};
   for (const OverlapOrder& order : orders) {
     prices.set_overlap_order(order);
-    const double seconds = pair_seconds(prices);
+    const double seconds = pair_seconds(inputs, prices);
     if (seconds < best.pair_s) best = {order, best.communication_sms, seconds, 0.0};
   }
   return best;
@@ -49,7 +49,7 @@ void check(const Inputs& inputs) {
     throw base::Error("schedule " + schedule.name + " has no overlapped pairs to tune", inputs.plan.name,
                       "use dualpipe, dualpipev or interleaved-overlap");
   }
-  if (inputs.model.moe.routed_experts == 0 || inputs.plan.parallel.expert == 1) {
+  if (model::experts_of(inputs.model) == nullptr || inputs.plan.parallel.expert == 1) {
     throw base::Error("there is no all-to-all to overlap", inputs.plan.name, "set expert_parallel above 1");
   }
 }
@@ -61,7 +61,8 @@ OverlapTuning tune_overlap(const Inputs& inputs) {
   const std::vector<OverlapOrder> orders = all_overlap_orders();
   OverlapTuning tuning;
   tuning.orders = orders.size();
-  tuning.given = {inputs.plan.overlap_order, inputs.plan.communication_sms, pair_seconds(UnitPrices(inputs)), 0.0};
+  tuning.given = {inputs.plan.overlap_order, inputs.plan.communication_sms, pair_seconds(inputs, UnitPrices(inputs)),
+                  0.0};
   tuning.given.step_s = step_seconds(inputs, tuning.given);
   tuning.best = tuning.given;
   std::vector<std::int64_t> tried(std::begin(splits), std::end(splits));

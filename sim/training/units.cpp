@@ -1,16 +1,10 @@
 #include "sim/training/units.h"
 
-#include <algorithm>
-
 #include "hardware/price.h"
 
 namespace hourglass::sim {
 
 namespace {
-
-std::size_t price_index(UnitKind unit, model::Pass pass, bool overlapped) {
-  return (static_cast<std::size_t>(unit) * 3 + static_cast<std::size_t>(pass)) * 2 + (overlapped ? 1 : 0);
-}
 
 PricedPart price_part(const hardware::Platform& platform, const std::vector<model::Operator>& operators,
                       const hardware::Conditions& conditions) {
@@ -57,8 +51,12 @@ void add_wait(PricedPass& pass, base::Time since_the_last, double share) {
 
 }  // namespace
 
-UnitKind layer_unit(model::LayerKind kind) {
-  return kind == model::LayerKind::moe ? UnitKind::moe_layer : UnitKind::dense_layer;
+std::vector<Unit> units_of(const Inputs& inputs) {
+  std::vector<Unit> units = {{Unit::embedding}};
+  for (int kind = 0; kind < inputs.model.kind_count(); ++kind) units.push_back(layer_unit(kind));
+  if (inputs.plan.mtp && inputs.model.mtp_modules > 0) units.push_back({Unit::mtp_projection});
+  units.push_back({Unit::head});
+  return units;
 }
 
 model::LayerContext layer_context(const Inputs& inputs) {
@@ -71,18 +69,16 @@ model::LayerContext layer_context(const Inputs& inputs) {
   return context;
 }
 
-model::LayerPass unit_operators(const Inputs& inputs, UnitKind unit, model::Pass pass) {
+model::LayerPass unit_operators(const Inputs& inputs, Unit unit, model::Pass pass) {
   const model::LayerContext context = layer_context(inputs);
-  switch (unit) {
-    case UnitKind::dense_layer:
-      return model::layer_operators(context, model::LayerKind::dense, pass);
-    case UnitKind::moe_layer:
-      return model::layer_operators(context, model::LayerKind::moe, pass);
-    case UnitKind::embedding:
+  switch (unit.type) {
+    case Unit::layer:
+      return model::layer_operators(context, inputs.model.kind(unit.kind), pass);
+    case Unit::embedding:
       return {{{}, {}, model::embedding_operators(context, pass), {}}};
-    case UnitKind::mtp_projection:
+    case Unit::mtp_projection:
       return {{{}, {}, model::mtp_projection_operators(context, pass), {}}};
-    case UnitKind::head:
+    case Unit::head:
       return {{{}, {}, model::head_operators(context, pass), {}}};
   }
   return {};
@@ -92,34 +88,29 @@ UnitPrices::UnitPrices(const Inputs& inputs, const ExpertNetwork* network)
     : overlap_weight_gradients_(inputs.plan.overlap_weight_gradients),
       host_launch_s_(inputs.cluster.host_launch_s),
       overlap_order_(inputs.plan.overlap_order),
-      prices_(unit_kinds * 3 * 2) {
+      prices_(unit_count(inputs.model) * 3 * 2),
+      has_all_to_all_(unit_count(inputs.model), 0) {
   const hardware::Platform platform = inputs.platform();
   const hardware::Conditions alone = conditions_of(network, 0),
                              beside = conditions_of(network, inputs.plan.communication_sms);
-  for (std::size_t u = 0; u < unit_kinds; ++u) {
-    const auto unit = static_cast<UnitKind>(u);
-    const bool moe = inputs.model.moe.routed_experts > 0;
-    if (unit == UnitKind::moe_layer && !moe) continue;
-    const bool any_dense = std::find(inputs.model.layers.begin(), inputs.model.layers.end(), model::LayerKind::dense) !=
-                           inputs.model.layers.end();
-    if (unit == UnitKind::dense_layer && !any_dense) continue;
-    if (unit == UnitKind::mtp_projection && inputs.model.mtp_modules == 0) continue;
+  for (const Unit unit : units_of(inputs)) {
     for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input, model::Pass::backward_weight}) {
       const model::LayerPass operators = unit_operators(inputs, unit, pass);
       for (const bool overlapped : {false, true}) {
-        PricedPass& priced = prices_[price_index(unit, pass, overlapped)];
+        PricedPass& priced = prices_[index(unit, pass, overlapped)];
         for (std::size_t part = 0; part < priced.size(); ++part)
           priced[part] = price_part(platform, operators[part], overlapped ? beside : alone);
       }
     }
+    if (unit.type != Unit::layer || model::experts_of(inputs.model.kind(unit.kind)) == nullptr) continue;
+    has_all_to_all_[unit.number()] = 1;
+    add_skew(unit, inputs.profile.in_situ.skew_share);
   }
-  add_skew(inputs);
 }
 
-void UnitPrices::add_skew(const Inputs& inputs) {
-  const double share = inputs.profile.in_situ.skew_share;
+void UnitPrices::add_skew(Unit unit, double share) {
   const auto at = [&](model::Pass pass, bool overlapped) -> PricedPass& {
-    return prices_[price_index(UnitKind::moe_layer, pass, overlapped)];
+    return prices_[index(unit, pass, overlapped)];
   };
   base::Time pair = 0;
   for (const model::Pass pass : {model::Pass::forward, model::Pass::backward_input, model::Pass::backward_weight})
@@ -128,10 +119,6 @@ void UnitPrices::add_skew(const Inputs& inputs) {
     add_wait(at(pass, true), pair / 4, share);
     add_wait(at(pass, false), computation(at(pass, false)) / 2, share);
   }
-}
-
-const PricedPass& UnitPrices::of(UnitKind unit, model::Pass pass, bool overlapped) const {
-  return prices_[price_index(unit, pass, overlapped)];
 }
 
 }  // namespace hourglass::sim

@@ -12,13 +12,24 @@
 // The units that pipeline stages are made of, and what one pass over each of them costs.
 namespace hourglass::sim {
 
-enum class UnitKind : std::uint8_t { embedding, dense_layer, moe_layer, mtp_projection, head };
-inline constexpr std::size_t unit_kinds = 5;
+// An end of the model, or a layer of one of its kinds.
+struct Unit {
+  enum Type : std::uint8_t { embedding, mtp_projection, head, layer };
+  Type type = layer;
+  std::uint16_t kind = 0;  // of a layer, a place in ModelSpec::kinds; 0 of an end
 
-UnitKind layer_unit(model::LayerKind kind);
+  // To index tables by: the ends, then layers by kind.
+  constexpr std::size_t number() const { return static_cast<std::size_t>(type) + kind; }
+  auto operator<=>(const Unit&) const = default;
+};
+constexpr Unit layer_unit(int kind) { return {Unit::layer, static_cast<std::uint16_t>(kind)}; }
+inline std::size_t unit_count(const model::ModelSpec& model) { return layer_unit(model.kind_count()).number(); }
+// All that the model has, in the order in which they run.
+std::vector<Unit> units_of(const Inputs& inputs);
+
 model::LayerContext layer_context(const Inputs& inputs);
 // The operators of a unit's pass by part; ends have everything in `mlp`.
-model::LayerPass unit_operators(const Inputs& inputs, UnitKind unit, model::Pass pass);
+model::LayerPass unit_operators(const Inputs& inputs, Unit unit, model::Pass pass);
 
 using model::work_classes;
 using model::WorkClass;
@@ -43,7 +54,12 @@ class UnitPrices {
   // `network`: what shared links and skewed routing do to the all-to-all and the experts, if given.
   explicit UnitPrices(const Inputs& inputs, const ExpertNetwork* network = nullptr);
   // `overlapped`: beside communication kernels that hold plan.communication_sms.
-  const PricedPass& of(UnitKind unit, model::Pass pass, bool overlapped) const;
+  const PricedPass& of(Unit unit, model::Pass pass, bool overlapped) const {
+    return prices_[index(unit, pass, overlapped)];
+  }
+  // Whether tokens go to their experts in it. They do so without a message where expert parallelism is one; the SMs for
+  // communication are set aside all the same.
+  bool has_all_to_all(Unit unit) const { return has_all_to_all_[unit.number()] != 0; }
 
   double host_launch_s() const { return host_launch_s_; }
   bool overlap_weight_gradients() const { return overlap_weight_gradients_; }
@@ -51,12 +67,16 @@ class UnitPrices {
   void set_overlap_order(const OverlapOrder& order) { overlap_order_ = order; }
 
  private:
-  void add_skew(const Inputs& inputs);
+  static std::size_t index(Unit unit, model::Pass pass, bool overlapped) {
+    return (unit.number() * 3 + static_cast<std::size_t>(pass)) * 2 + (overlapped ? 1 : 0);
+  }
+  void add_skew(Unit unit, double share);
 
   bool overlap_weight_gradients_;
   double host_launch_s_;
   OverlapOrder overlap_order_;
-  std::vector<PricedPass> prices_;  // [unit][pass][overlapped]
+  std::vector<PricedPass> prices_;            // [unit][pass][overlapped]
+  std::vector<std::uint8_t> has_all_to_all_;  // [unit]
 };
 
 }  // namespace hourglass::sim

@@ -6,7 +6,6 @@
 #include "model/spec.h"
 
 using namespace hourglass;
-using model::LayerKind;
 using model::ModelSpec;
 
 namespace {
@@ -52,9 +51,9 @@ TEST_CASE("every shipped model has the parameters its authors print, and its par
     const double total = model::total_parameters(spec);
     CHECK(relative(total, published.total) < 1e-3);
     double sum = model::embedding_parameters(spec) + model::head_parameters(spec);
-    for (const LayerKind kind : spec.layers) sum += model::layer_parameters(spec, kind).total();
+    for (const int kind : spec.layers) sum += model::layer_parameters(spec, spec.kind(kind)).total();
     CHECK(sum == total);
-    if (spec.moe.routed_experts == 0)
+    if (model::experts_of(spec) == nullptr)
       CHECK(model::activated_parameters(spec) == total);
     else
       CHECK(model::activated_parameters(spec) < 0.4 * total);
@@ -71,8 +70,8 @@ TEST_CASE("a Llama layer counted by hand, and tied embeddings counted once") {
   ModelSpec llama = shipped("llama-3.1-8b");
   // q and o 4096 x 4096, k and v 4096 x 1024, three MLP matrices 4096 x 14336, two norms.
   const double layer = 2.0 * 4096 * 4096 + 2.0 * 4096 * 1024 + 3.0 * 4096 * 14336 + 2.0 * 4096;
-  CHECK(model::layer_parameters(llama, LayerKind::dense).dense == layer);
-  CHECK(model::layer_parameters(llama, LayerKind::dense).expert == 0.0);
+  CHECK(model::layer_parameters(llama, llama.kinds[0]).dense == layer);
+  CHECK(model::layer_parameters(llama, llama.kinds[0]).expert == 0.0);
   CHECK(model::total_parameters(llama) == 32.0 * layer + 2.0 * 128256 * 4096 + 4096);
   llama.tied_embeddings = true;
   CHECK(model::total_parameters(llama) == 32.0 * layer + 128256.0 * 4096 + 4096);
@@ -118,7 +117,8 @@ TEST_CASE("training FLOPs: linear in the length, doubled attention without the c
 }
 
 TEST_CASE("parallelism shards: dense parameters over tensor ranks, experts over expert and expert-tensor ranks") {
-  const model::ParameterCount whole = model::layer_parameters(shipped("deepseek-v3"), LayerKind::moe);
+  const ModelSpec v3 = shipped("deepseek-v3");
+  const model::ParameterCount whole = model::layer_parameters(v3, v3.kinds[1]);
   CHECK(whole.expert == 256.0 * 3.0 * 7168 * 2048);
   model::Parallelism parallel;
   CHECK(model::local_parameters(whole, parallel).total() == whole.total());
@@ -128,4 +128,24 @@ TEST_CASE("parallelism shards: dense parameters over tensor ranks, experts over 
   const model::ParameterCount local = model::local_parameters(whole, parallel);
   CHECK(local.dense == whole.dense / 4.0);
   CHECK(local.expert == whole.expert / 128.0);
+}
+
+TEST_CASE("a model of several kinds has the parameters, cache and FLOPs of its layers") {
+  const ModelSpec v3 = shipped("deepseek-v3"), llama = shipped("llama-3.1-8b");
+  ModelSpec hybrid = v3;
+  const model::LayerSpec grouped{llama.kinds[0].mixer, v3.kinds[1].mlp};  // Llama's attention with DeepSeek's experts
+  model::set_layers(hybrid, {v3.kinds[0], grouped, v3.kinds[0], grouped, grouped});
+  const double latent_dense = model::layer_parameters(v3, v3.kinds[0]).total();
+  // q and o 7168 x 4096, k and v 7168 x 1024, and the rest of DeepSeek's MoE layer with its norm.
+  const double attention = 2.0 * 7168 * 4096 + 2.0 * 7168 * 1024 + 7168;
+  const double moe = 257.0 * 3 * 7168 * 2048 + 256.0 * 7168 + 256 + 7168;
+  CHECK(model::layer_parameters(hybrid, grouped).total() == attention + moe);
+  CHECK(model::total_parameters(hybrid) ==
+        model::embedding_parameters(v3) + model::head_parameters(v3) + 2.0 * latent_dense + 3.0 * (attention + moe));
+  CHECK(model::total_parameters(hybrid) - model::activated_parameters(hybrid) == 3.0 * 248 * 3 * 7168 * 2048);
+  CHECK(model::kv_cache_bytes_per_token(hybrid) == 2.0 * (2.0 * 576 + 3.0 * 2 * 8 * 128));
+  const auto with_length = [&](std::int64_t length) {
+    return model::training_flops_per_token(hybrid, length, true, false);
+  };
+  CHECK(with_length(8192) - with_length(4096) == 3.0 * 4096 * (2.0 * 128 * 320 + 3.0 * 32 * 256));
 }

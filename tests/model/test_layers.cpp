@@ -13,7 +13,7 @@
 using namespace hourglass;
 using model::Dtype;
 using model::LayerContext;
-using model::LayerKind;
+using model::LayerSpec;
 using model::ModelSpec;
 using model::Operator;
 using model::Parallelism;
@@ -54,7 +54,7 @@ Operators flat(const model::LayerPass& pass) {
   for (const Operators& part : pass) all.insert(all.end(), part.begin(), part.end());
   return all;
 }
-Operators layer(const LayerContext& context, LayerKind kind, Pass pass) {
+Operators layer(const LayerContext& context, const LayerSpec& kind, Pass pass) {
   return flat(model::layer_operators(context, kind, pass));
 }
 
@@ -119,19 +119,21 @@ std::vector<std::string> shown(const Operators& list) {
   return sorted(texts);
 }
 
-std::vector<LayerKind> kinds_of(const ModelSpec& spec) {
-  std::vector<LayerKind> kinds;
-  for (const LayerKind kind : {LayerKind::dense, LayerKind::moe}) {
-    if (std::find(spec.layers.begin(), spec.layers.end(), kind) != spec.layers.end()) kinds.push_back(kind);
-  }
-  return kinds;
+// The first kind of layer without experts, and with.
+const LayerSpec& dense_of(const ModelSpec& spec) { return spec.kind(model::expert_kind(spec) == 0 ? 1 : 0); }
+const LayerSpec& moe_of(const ModelSpec& spec) { return spec.kind(model::expert_kind(spec)); }
+bool is_moe(const LayerSpec& kind) { return model::experts_of(kind) != nullptr; }
+bool is_latent(const LayerSpec& kind) { return std::holds_alternative<model::MultiHeadLatentAttention>(kind.mixer); }
+std::int64_t kv_heads_of(const LayerSpec& kind) {
+  const auto* grouped = std::get_if<model::GroupedQueryAttention>(&kind.mixer);
+  return grouped != nullptr ? grouped->kv_heads : model::heads_of(kind.mixer);
 }
 
-void for_every_layer(const std::function<void(const ModelSpec&, LayerKind)>& visit) {
+void for_every_layer(const std::function<void(const ModelSpec&, const LayerSpec&)>& visit) {
   for (const std::string& name : shipped) {
     CAPTURE(name);
     const ModelSpec spec = read(name);
-    for (const LayerKind kind : kinds_of(spec)) visit(spec, kind);
+    for (const LayerSpec& kind : spec.kinds) visit(spec, kind);
   }
 }
 
@@ -155,18 +157,18 @@ TEST_CASE("DeepSeek-V3's layer is made of the FP8 GEMMs of the published trace, 
   const ModelSpec v3 = read("deepseek-v3");
   const LayerContext context = trace_context(v3);
   CHECK(
-      fp8_shapes(layer(context, LayerKind::moe, Pass::forward)) ==
+      fp8_shapes(layer(context, moe_of(v3), Pass::forward)) ==
       sorted({"q_a_proj 4096x1536x7168", "kv_a_proj 4096x576x7168", "q_b_proj 4096x24576x1536",
               "kv_b_proj 4096x32768x512", "o_proj 4096x7168x16384", "shared_gate_up 4096x4096x7168",
               "shared_down 4096x7168x2048", "experts_gate_up 4: 32768x4096x7168", "experts_down 4: 32768x7168x2048"}));
-  CHECK(fp8_shapes(layer(context, LayerKind::moe, Pass::backward_input)) ==
+  CHECK(fp8_shapes(layer(context, moe_of(v3), Pass::backward_input)) ==
         sorted({"shared_down 4096x2048x7168", "experts_down 4: 32768x2048x7168", "experts_gate_up 4: 32768x7168x4096",
                 "shared_gate_up 4096x7168x4096", "o_proj 4096x16384x7168", "q_b_proj 4096x24576x1536",
                 "kv_b_proj 4096x32768x512",  // recomputed forward
                 "q_b_proj 4096x1536x24576", "kv_b_proj 4096x512x32768", "kv_a_proj 4096x7168x576",
                 "q_a_proj 4096x7168x1536"}));
   // The trace lists a weight gradient as (tokens, out, in); here it is the product it is, [out, tokens] x [tokens, in].
-  const Operators weight = layer(context, LayerKind::moe, Pass::backward_weight);
+  const Operators weight = layer(context, moe_of(v3), Pass::backward_weight);
   CHECK(fp8_shapes(weight) ==
         sorted({"shared_down 7168x2048x4096", "shared_gate_up 4096x7168x4096", "o_proj 7168x16384x4096",
                 "kv_b_proj 32768x512x4096", "q_b_proj 24576x1536x4096", "kv_a_proj 576x7168x4096",
@@ -179,8 +181,8 @@ TEST_CASE("DeepSeek-V3's layer is made of the FP8 GEMMs of the published trace, 
 TEST_CASE("DeepSeek-V3's attention core, dispatch and combine are those of the trace") {
   const ModelSpec v3 = read("deepseek-v3");
   const LayerContext context = trace_context(v3);
-  const model::LayerPass forward = model::layer_operators(context, LayerKind::moe, Pass::forward);
-  const model::LayerPass backward = model::layer_operators(context, LayerKind::moe, Pass::backward_input);
+  const model::LayerPass forward = model::layer_operators(context, moe_of(v3), Pass::forward);
+  const model::LayerPass backward = model::layer_operators(context, moe_of(v3), Pass::backward_input);
   const auto core = all_of<model::AttentionCore>(forward[model::attention]);
   REQUIRE(core.size() == 1);
   CHECK(model::flops(core[0]) == doctest::Approx(0.687e12).epsilon(1e-3));  // "inferred: fwd 0.687 TFLOP"
@@ -203,11 +205,11 @@ TEST_CASE("forward GEMMs are two FLOPs for each weight a token meets: by hand fo
   const double latent = 7168.0 * 1536 + 1536.0 * 24576 + 7168.0 * 576 + 512.0 * 32768 + 16384.0 * 7168;
   const double moe = latent + 9.0 * 3 * 7168 * 2048;  // 8 routed experts and a shared one
   const double dense = latent + 3.0 * 7168 * 18432;
-  CHECK(gemm_flops(layer(context_of(v3), LayerKind::moe, Pass::forward)) == 2.0 * tokens * moe);
-  CHECK(gemm_flops(layer(trace_context(v3), LayerKind::moe, Pass::forward)) == 2.0 * tokens * moe);
-  CHECK(gemm_flops(layer(context_of(v3), LayerKind::dense, Pass::forward)) == 2.0 * tokens * dense);
+  CHECK(gemm_flops(layer(context_of(v3), moe_of(v3), Pass::forward)) == 2.0 * tokens * moe);
+  CHECK(gemm_flops(layer(trace_context(v3), moe_of(v3), Pass::forward)) == 2.0 * tokens * moe);
+  CHECK(gemm_flops(layer(context_of(v3), dense_of(v3), Pass::forward)) == 2.0 * tokens * dense);
   const double plain = 2.0 * 4096 * 4096 + 2.0 * 4096 * 1024 + 3.0 * 4096 * 14336;
-  CHECK(gemm_flops(layer(context_of(llama), LayerKind::dense, Pass::forward)) == 2.0 * tokens * plain);
+  CHECK(gemm_flops(layer(context_of(llama), dense_of(llama), Pass::forward)) == 2.0 * tokens * plain);
 }
 
 TEST_CASE("the operators of all layers and the head do a third of the counted training FLOPs in the forward pass") {
@@ -216,14 +218,31 @@ TEST_CASE("the operators of all layers and the head do a third of the counted tr
     const ModelSpec spec = read(name);
     const LayerContext context = context_of(spec);
     double sum = flops(model::head_operators(context, Pass::forward));
-    for (const LayerKind kind : spec.layers) sum += flops(layer(context, kind, Pass::forward));
+    for (const int kind : spec.layers) sum += flops(layer(context, spec.kind(kind), Pass::forward));
     CHECK(sum ==
           doctest::Approx(model::training_flops_per_token(spec, 4096, true, false) / 3.0 * tokens).epsilon(1e-12));
   }
 }
 
+TEST_CASE("a layer's attention is its mixer's and the rest its MLP's, whichever are put together") {
+  const ModelSpec v3 = read("deepseek-v3"), llama = read("llama-3.1-70b");
+  const LayerSpec mixed{llama.kinds[0].mixer, moe_of(v3).mlp}, latent_dense{dense_of(v3).mixer, llama.kinds[0].mlp};
+  for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
+    LayerContext context = trace_context(v3);
+    context.parallel.tensor = context.parallel.context = 2;
+    const auto of = [&](const LayerSpec& kind) { return model::layer_operators(context, kind, pass); };
+    const model::LayerPass moe = of(moe_of(v3)), dense = of(dense_of(v3)), grouped = of(mixed),
+                           plain = of(latent_dense);
+    for (const model::Part part : {model::dispatch, model::mlp, model::combine})
+      CHECK(shown(grouped[part]) == shown(moe[part]));
+    CHECK(shown(plain[model::attention]) == shown(dense[model::attention]));
+    CHECK(shown(plain[model::mlp]) != shown(dense[model::mlp]));
+    CHECK(shown(grouped[model::attention]) != shown(moe[model::attention]));
+  }
+}
+
 TEST_CASE("input and weight gradients have the forward's GEMM FLOPs each, attention 2.5 times or more") {
-  for_every_layer([](const ModelSpec& spec, LayerKind kind) {
+  for_every_layer([](const ModelSpec& spec, const LayerSpec& kind) {
     for (const Precision precision : {Precision::bf16, Precision::fp8_block}) {
       const LayerContext context = context_of(spec, precision);
       const double forward = gemm_flops(layer(context, kind, Pass::forward));
@@ -240,9 +259,9 @@ TEST_CASE("input and weight gradients have the forward's GEMM FLOPs each, attent
 }
 
 TEST_CASE("tensor parallelism of t divides every pass's FLOPs by t while t divides the key-value heads") {
-  for_every_layer([](const ModelSpec& spec, LayerKind kind) {
+  for_every_layer([](const ModelSpec& spec, const LayerSpec& kind) {
     for (const std::int64_t t : {2, 4, 8}) {
-      if (spec.attention.kv_heads % t != 0) continue;
+      if (kv_heads_of(kind) % t != 0) continue;
       const LayerContext whole = context_of(spec);
       LayerContext split = whole;
       split.parallel.tensor = t;
@@ -263,7 +282,7 @@ TEST_CASE(
     CAPTURE(t);
     LayerContext context = context_of(v3);
     context.parallel.tensor = t;
-    const Operators forward = layer(context, LayerKind::moe, Pass::forward);
+    const Operators forward = layer(context, moe_of(v3), Pass::forward);
     for (const Operator& op : forward) {
       const auto* g = std::get_if<model::Gemm>(&op.kind);
       if (!g) continue;
@@ -279,7 +298,7 @@ TEST_CASE(
     const double hidden = tokens * 7168 * 2, latents = tokens * (1536 + 512 + 64) * 2;
     CHECK(bytes_over<model::AllGather>(forward, model::Group::tensor) == latents + hidden);
     CHECK(bytes_over<model::ReduceScatter>(forward, model::Group::tensor) == 2.0 * hidden);
-    const Operators backward = layer(context, LayerKind::moe, Pass::backward_input);
+    const Operators backward = layer(context, moe_of(v3), Pass::backward_input);
     CHECK(bytes_over<model::ReduceScatter>(backward, model::Group::tensor) == latents + hidden);
     CHECK(bytes_over<model::AllGather>(backward, model::Group::tensor) >= 2.0 * hidden);
   }
@@ -292,11 +311,11 @@ TEST_CASE(
   context.parallel.tensor = 8;
   const double hidden = tokens * 8192 * 2;
   for (const Pass pass : {Pass::forward, Pass::backward_input}) {
-    CHECK(bytes_over<model::AllGather>(layer(context, LayerKind::dense, pass), model::Group::tensor) == 2.0 * hidden);
-    CHECK(bytes_over<model::ReduceScatter>(layer(context, LayerKind::dense, pass), model::Group::tensor) ==
+    CHECK(bytes_over<model::AllGather>(layer(context, dense_of(llama), pass), model::Group::tensor) == 2.0 * hidden);
+    CHECK(bytes_over<model::ReduceScatter>(layer(context, dense_of(llama), pass), model::Group::tensor) ==
           2.0 * hidden);
   }
-  CHECK(bytes_over<model::AllGather>(layer(context, LayerKind::dense, Pass::backward_weight), model::Group::tensor) ==
+  CHECK(bytes_over<model::AllGather>(layer(context, dense_of(llama), Pass::backward_weight), model::Group::tensor) ==
         2.0 * hidden);
   CHECK(model::boundary_bytes(context) == hidden / 8.0);
 }
@@ -310,7 +329,7 @@ TEST_CASE(
     context.parallel.tensor = 4;
     context.parallel.expert = 8;
     for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
-      const Operators mlp = model::layer_operators(context, LayerKind::moe, pass)[model::mlp];
+      const Operators mlp = model::layer_operators(context, moe_of(spec), pass)[model::mlp];
       CAPTURE(static_cast<int>(pass));
       CHECK(bytes_over<model::AllGather>(mlp, model::Group::tensor) == 0.0);
       CHECK(bytes_over<model::ReduceScatter>(mlp, model::Group::tensor) == 0.0);
@@ -327,8 +346,7 @@ TEST_CASE("latents kept as a shard are gathered again in the backward pass, over
     context.parallel = parallel;
     double bytes = 0.0;
     for (const Pass pass : {Pass::backward_input, Pass::backward_weight}) {
-      bytes +=
-          bytes_over<model::AllGather>(model::layer_operators(context, LayerKind::moe, pass)[model::attention], group);
+      bytes += bytes_over<model::AllGather>(model::layer_operators(context, moe_of(v3), pass)[model::attention], group);
     }
     return bytes;
   };
@@ -347,16 +365,14 @@ TEST_CASE("expert tensor parallelism splits an expert's width, keeps the FLOPs a
   split.parallel.expert = 32;
   split.parallel.expert_tensor = 2;
   for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
-    CHECK(gemm_flops(layer(split, LayerKind::moe, pass)) == gemm_flops(layer(whole, LayerKind::moe, pass)));
-    CHECK(bytes_over<model::AllGather>(layer(whole, LayerKind::moe, pass), model::Group::expert_tensor) == 0.0);
+    CHECK(gemm_flops(layer(split, moe_of(v3), pass)) == gemm_flops(layer(whole, moe_of(v3), pass)));
+    CHECK(bytes_over<model::AllGather>(layer(whole, moe_of(v3), pass), model::Group::expert_tensor) == 0.0);
     if (pass == Pass::backward_weight) continue;
-    const double gathered =
-        bytes_over<model::AllGather>(layer(split, LayerKind::moe, pass), model::Group::expert_tensor);
+    const double gathered = bytes_over<model::AllGather>(layer(split, moe_of(v3), pass), model::Group::expert_tensor);
     CHECK(gathered > 2.0 * tokens * 7168 * 2);  // more than one copy of each token arrives
-    CHECK(gathered ==
-          bytes_over<model::ReduceScatter>(layer(split, LayerKind::moe, pass), model::Group::expert_tensor));
+    CHECK(gathered == bytes_over<model::ReduceScatter>(layer(split, moe_of(v3), pass), model::Group::expert_tensor));
   }
-  const auto experts = all_of<model::GroupedGemm>(layer(split, LayerKind::moe, Pass::forward));
+  const auto experts = all_of<model::GroupedGemm>(layer(split, moe_of(v3), Pass::forward));
   REQUIRE(experts.size() == 2);
   CHECK((experts[0].groups == 8 && experts[0].rows == 65536 && experts[0].n == 2048 && experts[0].k == 7168));
   CHECK((experts[1].groups == 8 && experts[1].rows == 65536 && experts[1].n == 7168 && experts[1].k == 1024));
@@ -366,37 +382,36 @@ TEST_CASE("context parallelism shortens queries, not keys: attention is shared o
   for (const std::string name : {"deepseek-v3", "llama-3.1-70b"}) {
     CAPTURE(name);
     const ModelSpec spec = read(name);
-    const bool latent = spec.attention.kind == model::AttentionKind::mla;
+    const bool latent = model::has_latents(spec);
     LayerContext whole = context_of(spec), split = context_of(spec);
     split.parallel.context = 4;
-    const Operators forward = layer(split, LayerKind::dense, Pass::forward);
+    const Operators forward = layer(split, dense_of(spec), Pass::forward);
     const auto core = all_of<model::AttentionCore>(forward);
     REQUIRE(core.size() == 1);
     CHECK(core[0].q_length == 1024);
     CHECK(core[0].kv_length == 4096);
     CHECK(model::local_tokens(split) == 1024);
     CHECK(4.0 * model::flops(core[0]) ==
-          model::flops(all_of<model::AttentionCore>(layer(whole, LayerKind::dense, Pass::forward))[0]));
+          model::flops(all_of<model::AttentionCore>(layer(whole, dense_of(spec), Pass::forward))[0]));
     const double width = latent ? 512 + 64 : 2.0 * 8 * 128;
     CHECK(bytes_over<model::AllGather>(forward, model::Group::context) == tokens * width * 2);
-    CHECK(bytes_over<model::ReduceScatter>(layer(split, LayerKind::dense, Pass::backward_input),
-                                           model::Group::context) == tokens * width * 2);
+    CHECK(bytes_over<model::ReduceScatter>(layer(split, dense_of(spec), Pass::backward_input), model::Group::context) ==
+          tokens * width * 2);
     // All GEMMs shrink but the projection of the gathered latents.
     const double repeated = gemm_flops(forward, "kv_b_proj");
-    CHECK(repeated == gemm_flops(layer(whole, LayerKind::dense, Pass::forward), "kv_b_proj"));
-    CHECK(gemm_flops(forward) - repeated ==
-          (gemm_flops(layer(whole, LayerKind::dense, Pass::forward)) - repeated) / 4.0);
+    CHECK(repeated == gemm_flops(layer(whole, dense_of(spec), Pass::forward), "kv_b_proj"));
+    CHECK(gemm_flops(forward) - repeated == (gemm_flops(layer(whole, dense_of(spec), Pass::forward)) - repeated) / 4.0);
     // Its weight gradient does not wait for the weight pass, and is not done twice.
-    CHECK(gemm_flops(layer(split, LayerKind::dense, Pass::backward_input), "kv_b_proj") == 2.0 * repeated);
-    CHECK(gemm_flops(layer(split, LayerKind::dense, Pass::backward_weight), "kv_b_proj") == 0.0);
+    CHECK(gemm_flops(layer(split, dense_of(spec), Pass::backward_input), "kv_b_proj") == 2.0 * repeated);
+    CHECK(gemm_flops(layer(split, dense_of(spec), Pass::backward_weight), "kv_b_proj") == 0.0);
   }
 }
 
 TEST_CASE("full recomputation is the plain backward pass and the whole forward again, all-to-all included") {
-  for_every_layer([](const ModelSpec& spec, LayerKind kind) {
+  for_every_layer([](const ModelSpec& spec, const LayerSpec& kind) {
     LayerContext context = context_of(spec, Precision::fp8_block);
     context.parallel.tensor = 2;
-    if (kind == LayerKind::moe) context.parallel.expert = 8;
+    if (is_moe(kind)) context.parallel.expert = 8;
     Operators expected = layer(context, kind, Pass::forward), plain = layer(context, kind, Pass::backward_input);
     expected.insert(expected.end(), plain.begin(), plain.end());
     context.recompute.full = context.recompute.norm = context.recompute.swiglu = true;  // full covers the others
@@ -411,12 +426,10 @@ TEST_CASE("recomputation adds its operators to the input-gradient pass and chang
     context.recompute.mla_up_proj = context.recompute.core_attn = context.recompute.norm = true;
     return context;
   }();
-  CHECK(shown(layer(some, LayerKind::moe, Pass::forward)) == shown(layer(none, LayerKind::moe, Pass::forward)));
-  CHECK(shown(layer(some, LayerKind::moe, Pass::backward_weight)) ==
-        shown(layer(none, LayerKind::moe, Pass::backward_weight)));
+  CHECK(shown(layer(some, moe_of(v3), Pass::forward)) == shown(layer(none, moe_of(v3), Pass::forward)));
+  CHECK(shown(layer(some, moe_of(v3), Pass::backward_weight)) == shown(layer(none, moe_of(v3), Pass::backward_weight)));
   const double core = 2.0 * tokens * tokens * 128 * 320 / 2.0, up = 2.0 * tokens * (1536.0 * 24576 + 512.0 * 32768);
-  CHECK(flops(layer(some, LayerKind::moe, Pass::backward_input)) -
-            flops(layer(none, LayerKind::moe, Pass::backward_input)) ==
+  CHECK(flops(layer(some, moe_of(v3), Pass::backward_input)) - flops(layer(none, moe_of(v3), Pass::backward_input)) ==
         core + up);
 }
 
@@ -438,7 +451,7 @@ TEST_CASE("every operator has finite, non-negative FLOPs and bytes, in every pas
       bad += *op.name == '\0' ? 1 : 0;
     }
   };
-  for_every_layer([&](const ModelSpec& spec, LayerKind kind) {
+  for_every_layer([&](const ModelSpec& spec, const LayerSpec& kind) {
     for (const Parallelism& layout : layouts) {
       for (const Precision precision : {Precision::bf16, Precision::fp8_block}) {
         LayerContext context = context_of(spec, precision);
@@ -470,13 +483,13 @@ TEST_CASE("a DeepSeek-V3 MoE layer keeps the 640 MB that its tensors add up to")
                      + tokens * 256 * 4 + tokens * 8 * 12     // router scores and choices
                      + tokens * 2 * 2048 * fp8                // the shared expert's SwiGLU input
                      + 8 * tokens * (7168 + 2 * 2048) * fp8;  // the routed experts' input and SwiGLU input
-  const double bytes = model::layer_activations(trace_context(v3), LayerKind::moe).total;
+  const double bytes = model::layer_activations(trace_context(v3), moe_of(v3)).total;
   CHECK(bytes == doctest::Approx(attention + mlp).epsilon(1e-12));
   CHECK(bytes == doctest::Approx(640e6).epsilon(0.01));
 }
 
 TEST_CASE("each recompute choice keeps less or the same, whatever else is chosen; full keeps the input alone") {
-  for_every_layer([](const ModelSpec& spec, LayerKind kind) {
+  for_every_layer([](const ModelSpec& spec, const LayerSpec& kind) {
     LayerContext context = context_of(spec, Precision::fp8_block);
     const std::vector<bool Recompute::*> choices = {&Recompute::norm, &Recompute::mla_up_proj, &Recompute::swiglu,
                                                     &Recompute::moe_act, &Recompute::core_attn};
@@ -489,7 +502,7 @@ TEST_CASE("each recompute choice keeps less or the same, whatever else is chosen
       for (unsigned i = 0; i < choices.size(); ++i) monotone = monotone && kept(chosen | 1u << i) <= kept(chosen);
     }
     CHECK(monotone);
-    const bool latent = spec.attention.kind == model::AttentionKind::mla, moe = kind == LayerKind::moe;
+    const bool latent = is_latent(kind), moe = is_moe(kind);
     CHECK(kept(1) < kept(0));
     CHECK((kept(2) < kept(0)) == latent);
     CHECK(kept(4) < kept(0));
@@ -507,7 +520,7 @@ TEST_CASE("each recompute choice keeps less or the same, whatever else is chosen
 TEST_CASE("a deferred weight gradient keeps both operands of every linear layer: Llama by hand, in BF16") {
   const ModelSpec llama = read("llama-3.1-8b");
   const double widths = (4096.0 + 6144) + (4096 + 4096) + (4096 + 28672) + (14336 + 4096);
-  CHECK(model::layer_activations(context_of(llama), LayerKind::dense).kept_for_weight == tokens * widths * 2);
+  CHECK(model::layer_activations(context_of(llama), dense_of(llama)).kept_for_weight == tokens * widths * 2);
   // The head's: logits' gradient and its input.
   CHECK(model::head_activations(context_of(llama)).kept_for_weight == tokens * (128256.0 + 4096) * 2);
 }

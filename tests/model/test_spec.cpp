@@ -14,8 +14,6 @@
 
 using namespace hourglass;
 using base::Json;
-using model::AttentionKind;
-using model::LayerKind;
 using model::ModelSpec;
 using model::RouterScore;
 
@@ -35,9 +33,22 @@ std::vector<std::string> shipped() {
 Json document(const std::string& name) { return base::load_json(folder + name + ".json").value; }
 ModelSpec shipped_model(const std::string& name) { return model::read_model(folder + name + ".json"); }
 
-std::int64_t dense_layers(const ModelSpec& spec) {
-  return std::count(spec.layers.begin(), spec.layers.end(), LayerKind::dense);
+std::int64_t dense_layers(const ModelSpec& spec) { return spec.layer_count() - model::expert_layers(spec); }
+bool has_experts(const ModelSpec& spec, std::size_t layer) {
+  return model::experts_of(spec.kind(spec.layers[layer])) != nullptr;
 }
+const model::MultiHeadLatentAttention& latent(const ModelSpec& spec) {
+  return std::get<model::MultiHeadLatentAttention>(spec.kinds[0].mixer);
+}
+const model::GroupedQueryAttention& grouped(const ModelSpec& spec) {
+  return std::get<model::GroupedQueryAttention>(spec.kinds[0].mixer);
+}
+std::int64_t rotated_width(const model::LayerSpec& kind) {
+  const auto* compressed = std::get_if<model::MultiHeadLatentAttention>(&kind.mixer);
+  return compressed != nullptr ? compressed->qk_rope_head_dim
+                               : std::get<model::GroupedQueryAttention>(kind.mixer).head_dim;
+}
+const model::MixtureOfExperts& experts(const ModelSpec& spec) { return *model::experts_of(spec); }
 
 std::string message_of(const Json& json) {
   try {
@@ -105,16 +116,22 @@ std::string mutate_text(std::string text, base::Random& random) {
   }
 }
 
+bool is_sound(const model::LayerSpec& kind) {
+  const auto* grouped_query = std::get_if<model::GroupedQueryAttention>(&kind.mixer);
+  const model::MixtureOfExperts* moe = model::experts_of(kind);
+  return (grouped_query == nullptr || grouped_query->heads % grouped_query->kv_heads == 0) &&
+         (moe == nullptr || (moe->experts_per_token <= moe->routed_experts && moe->routed_experts % moe->groups == 0));
+}
+
 // A mutated configuration is a sound model (true), or an Error on one line that names the file (false).
 bool reads_soundly(const std::string& text) {
   try {
     const ModelSpec spec = model::model_from_json(base::parse_json(text, "f.json"), "f.json", "f");
     const double total = model::total_parameters(spec), activated = model::activated_parameters(spec);
-    const bool sound =
-        std::isfinite(total) && activated > 0.0 && activated <= total && model::kv_cache_bytes_per_token(spec) > 0.0 &&
-        std::isfinite(model::training_flops_per_token(spec, 4096, true, true)) && spec.layer_count() > 0 &&
-        spec.attention.heads % spec.attention.kv_heads == 0 && spec.moe.experts_per_token <= spec.moe.routed_experts &&
-        spec.moe.routed_experts % spec.moe.groups == 0;
+    const bool sound = std::isfinite(total) && activated > 0.0 && activated <= total &&
+                       model::kv_cache_bytes_per_token(spec) > 0.0 &&
+                       std::isfinite(model::training_flops_per_token(spec, 4096, true, true)) &&
+                       spec.layer_count() > 0 && std::all_of(spec.kinds.begin(), spec.kinds.end(), is_sound);
     CHECK(sound);
     return true;
   } catch (const base::Error& e) {
@@ -161,29 +178,28 @@ TEST_CASE("every shipped model reads, with at least one layer and an even head")
     const ModelSpec spec = shipped_model(name);
     CHECK(spec.name == name);
     CHECK(spec.layer_count() >= 27);
-    CHECK(spec.attention.qk_head_dim % 2 == 0);
+    for (const model::LayerSpec& kind : spec.kinds) CHECK(rotated_width(kind) % 2 == 0);
     CHECK_FALSE(spec.tied_embeddings);
   }
 }
 
 TEST_CASE("DeepSeek-V3: latent attention, 61 layers of which 3 dense, 4 of 8 groups, sigmoid scores with a bias") {
   const ModelSpec spec = shipped_model("deepseek-v3");
-  CHECK(spec.attention.kind == AttentionKind::mla);
-  CHECK(spec.attention.q_lora_rank == 1536);
-  CHECK(spec.attention.kv_lora_rank == 512);
-  CHECK(spec.attention.qk_nope_head_dim == 128);
-  CHECK(spec.attention.qk_rope_head_dim == 64);
-  CHECK(spec.attention.qk_head_dim == 192);
-  CHECK(spec.attention.v_head_dim == 128);
+  CHECK(latent(spec).q_lora_rank == 1536);
+  CHECK(latent(spec).kv_lora_rank == 512);
+  CHECK(latent(spec).qk_nope_head_dim == 128);
+  CHECK(latent(spec).qk_rope_head_dim == 64);
+  CHECK(latent(spec).qk_head_dim() == 192);
+  CHECK(latent(spec).v_head_dim == 128);
   CHECK(spec.layer_count() == 61);
   CHECK(dense_layers(spec) == 3);
-  CHECK(spec.layers[2] == LayerKind::dense);
-  CHECK(spec.layers[3] == LayerKind::moe);
-  CHECK(spec.moe.groups == 8);
-  CHECK(spec.moe.groups_per_token == 4);
-  CHECK(spec.moe.shared_intermediate == 2048);
-  CHECK(spec.moe.score == RouterScore::sigmoid);
-  CHECK(spec.moe.correction_bias);
+  CHECK_FALSE(has_experts(spec, 2));
+  CHECK(has_experts(spec, 3));
+  CHECK(experts(spec).groups == 8);
+  CHECK(experts(spec).groups_per_token == 4);
+  CHECK(experts(spec).shared_intermediate == 2048);
+  CHECK(experts(spec).score == RouterScore::sigmoid);
+  CHECK(experts(spec).correction_bias);
   CHECK(spec.mtp_modules == 1);
 }
 
@@ -191,41 +207,67 @@ TEST_CASE("families differ where their classes do") {
   const ModelSpec v2 = shipped_model("deepseek-v2"), qwen3 = shipped_model("qwen3-235b-a22b"),
                   glm = shipped_model("glm-4.5"), mixtral = shipped_model("mixtral-8x7b"),
                   qwen2 = shipped_model("qwen2.5-72b"), llama = shipped_model("llama-3.1-8b");
-  CHECK(v2.moe.groups_per_token == 3);
-  CHECK(v2.moe.score == RouterScore::softmax);
-  CHECK_FALSE(v2.moe.correction_bias);
-  CHECK(v2.moe.shared_intermediate == 2 * 1536);
-  CHECK(qwen3.attention.qk_norm);
-  CHECK_FALSE(qwen3.attention.qkv_bias);
-  CHECK(qwen3.moe.routed_experts == 128);
-  CHECK(qwen3.moe.shared_intermediate == 0);
+  CHECK(experts(v2).groups_per_token == 3);
+  CHECK(experts(v2).score == RouterScore::softmax);
+  CHECK_FALSE(experts(v2).correction_bias);
+  CHECK(experts(v2).shared_intermediate == 2 * 1536);
+  CHECK(grouped(qwen3).qk_norm);
+  CHECK_FALSE(grouped(qwen3).qkv_bias);
+  CHECK(experts(qwen3).routed_experts == 128);
+  CHECK(experts(qwen3).shared_intermediate == 0);
   CHECK(dense_layers(qwen3) == 0);
-  CHECK(glm.attention.qk_norm);
-  CHECK(glm.attention.qkv_bias);
-  CHECK_FALSE(glm.attention.output_bias);
+  CHECK(grouped(glm).qk_norm);
+  CHECK(grouped(glm).qkv_bias);
+  CHECK_FALSE(grouped(glm).output_bias);
   CHECK(dense_layers(glm) == 3);
-  CHECK(glm.layers[3] == LayerKind::moe);
-  CHECK(mixtral.moe.expert_intermediate == 14336);
-  CHECK(mixtral.moe.experts_per_token == 2);
+  CHECK(has_experts(glm, 3));
+  CHECK(experts(mixtral).expert_intermediate == 14336);
+  CHECK(experts(mixtral).experts_per_token == 2);
   CHECK(dense_layers(mixtral) == 0);
-  CHECK(qwen2.attention.qkv_bias);
-  CHECK_FALSE(qwen2.attention.output_bias);
-  CHECK(llama.attention.kv_heads == 8);
-  CHECK(llama.attention.qk_head_dim == 128);
-  CHECK(llama.moe.routed_experts == 0);
+  CHECK(grouped(qwen2).qkv_bias);
+  CHECK_FALSE(grouped(qwen2).output_bias);
+  CHECK(grouped(llama).kv_heads == 8);
+  CHECK(grouped(llama).head_dim == 128);
+  CHECK(model::experts_of(llama) == nullptr);
 }
 
 TEST_CASE("a text model wrapped in text_config is unwrapped; sparse steps and dense exceptions of Qwen are obeyed") {
   const Json wrapped = Json::object({{"model_type", "kimi_vl"}, {"text_config", document("kimi-k2")}});
-  CHECK(model::model_from_json(wrapped, "f.json", "f").moe.routed_experts == 384);
+  CHECK(experts(model::model_from_json(wrapped, "f.json", "f")).routed_experts == 384);
   Json qwen = document("qwen3-30b-a3b");
   qwen["decoder_sparse_step"] = 2;
   qwen["mlp_only_layers"] = {1, 3};
   const ModelSpec spec = model::model_from_json(qwen, "f.json", "f");
-  CHECK(spec.layers[0] == LayerKind::dense);  // Qwen counts layers from 1
-  CHECK(spec.layers[1] == LayerKind::dense);
-  CHECK(spec.layers[5] == LayerKind::moe);
+  CHECK_FALSE(has_experts(spec, 0));  // Qwen counts layers from 1
+  CHECK_FALSE(has_experts(spec, 1));
+  CHECK(has_experts(spec, 5));
   CHECK(dense_layers(spec) == 24 + 2);
+}
+
+TEST_CASE("layers are numbered by kind in order of appearance, and called by what tells them apart") {
+  const ModelSpec v3 = shipped_model("deepseek-v3");
+  CHECK(v3.kind_count() == 2);
+  CHECK(model::layers_of_kinds(v3) == std::vector<std::int64_t>{3, 58});
+  CHECK(model::expert_kind(v3) == 1);
+  CHECK(model::kind_name(v3, 0) == "dense");
+  CHECK(model::kind_name(v3, 1) == "MoE");
+  const model::LayerSpec latent_dense = v3.kinds[0],
+                         grouped_moe{model::GroupedQueryAttention{128, 8, 128}, v3.kinds[1].mlp},
+                         grouped_dense{grouped_moe.mixer, model::DenseMlp{18432}},
+                         wide_dense{grouped_moe.mixer, model::DenseMlp{36864}};
+  ModelSpec hybrid = v3;
+  model::set_layers(hybrid, {grouped_moe, latent_dense, grouped_moe, grouped_dense, latent_dense, grouped_moe});
+  CHECK(hybrid.layers == std::vector<int>{0, 1, 0, 2, 1, 0});
+  CHECK(model::layers_of_kinds(hybrid) == std::vector<std::int64_t>{3, 2, 1});
+  CHECK(model::expert_kind(hybrid) == 0);
+  CHECK(model::expert_layers(hybrid) == 3);
+  CHECK(model::has_latents(hybrid));
+  CHECK(model::kind_name(hybrid, 0) == "MoE");
+  CHECK(model::kind_name(hybrid, 1) == "MLA dense");
+  CHECK(model::kind_name(hybrid, 2) == "GQA dense");
+  model::set_layers(hybrid, {grouped_dense, wide_dense});
+  CHECK(model::kind_name(hybrid, 1) == "GQA dense 1");
+  CHECK(model::experts_of(hybrid) == nullptr);
 }
 
 TEST_CASE("a bad configuration is refused on one line that names the file and the key") {

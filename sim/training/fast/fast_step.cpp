@@ -7,8 +7,7 @@
 // approximated: tests compare step time and memory with simulate() on random plans.
 //
 // Limits: simulate() keeps what lets something outside a block reach into it or differs between GPUs (contention on the
-// NIC, plan.network, plan.variation), gradients and parameters that move beside the pipeline, and models with dense
-// layers behind MoE layers.
+// NIC, plan.network, plan.variation), and gradients and parameters that move beside the pipeline.
 #include "sim/training/fast/fast_step.h"
 
 #include <algorithm>
@@ -26,7 +25,7 @@ namespace {
 
 using schedules::Kind;
 
-StepCosts::UnitWork work_of(UnitKind unit, const UnitPrices& prices) {
+StepCosts::UnitWork work_of(Unit unit, const UnitPrices& prices) {
   Block f = build_block(Kind::forward, {unit}, {}, prices), b = build_block(Kind::backward_input, {unit}, {}, prices),
         w = build_block(Kind::backward_weight, {unit}, {}, prices);
   for (Block* each : {&f, &b, &w}) each->host = 0;  // hides behind other units of the block
@@ -49,13 +48,10 @@ StepCosts::UnitWork work_of(UnitKind unit, const UnitPrices& prices) {
 
 StepCosts::LeastWork least_work_of(const Inputs& inputs, const UnitPrices& prices) {
   StepCosts::LeastWork least;
-  const auto any = [&](model::LayerKind kind) {
-    return std::find(inputs.model.layers.begin(), inputs.model.layers.end(), kind) != inputs.model.layers.end();
-  };
-  if (any(model::LayerKind::moe)) least.moe = work_of(UnitKind::moe_layer, prices);
-  if (any(model::LayerKind::dense)) least.dense = work_of(UnitKind::dense_layer, prices);
-  least.first = work_of(UnitKind::embedding, prices);
-  for (const UnitKind unit : closing_units(inputs)) {
+  for (int kind = 0; kind < inputs.model.kind_count(); ++kind)
+    least.layers.push_back(work_of(layer_unit(kind), prices));
+  least.first = work_of({Unit::embedding}, prices);
+  for (const Unit unit : closing_units(inputs)) {
     const StepCosts::UnitWork each = work_of(unit, prices);
     for (const auto part :
          {&StepCosts::UnitWork::forward, &StepCosts::UnitWork::backward, &StepCosts::UnitWork::backward_computation,
@@ -74,52 +70,48 @@ double buffers_without_pipeline(const Inputs& inputs) {
 
 }  // namespace
 
-bool fast_step_covers(const Inputs& inputs, const ContentTable& contents) {
+bool fast_step_covers(const Inputs& inputs) {
   const Plan& plan = inputs.plan;
-  return contents.ordered() && !plan.network && !plan.variation && !plan.contention &&
-         plan.sharding().moves_at_step_end();
+  return !plan.network && !plan.variation && !plan.contention && plan.sharding().moves_at_step_end();
 }
 
 StepCosts::StepCosts(const Inputs& inputs, const ContentTable& contents)
     : contents_(&contents),
       prices_(inputs),
       times_(contents, prices_),
+      unit_activations_(unit_count(inputs.model)),
       activations_(contents.size(), {-1.0, 0.0}),
       buffers_alone_(buffers_without_pipeline(inputs)),
       boundary_bytes_(model::boundary_bytes(layer_context(inputs))),
       least_(least_work_of(inputs, prices_)) {
-  for (std::size_t u = 0; u < unit_kinds; ++u) {
-    const auto unit = static_cast<UnitKind>(u);
-    if (unit == UnitKind::moe_layer && inputs.model.moe.routed_experts == 0) continue;
-    unit_activations_[u] = unit_activations(inputs, unit);
-  }
+  for (const Unit unit : units_of(inputs)) unit_activations_[unit.number()] = unit_activations(inputs, unit);
 }
 
 const model::ActivationBytes& StepCosts::activations(ContentTable::Id content) {
   model::ActivationBytes& known = activations_[static_cast<std::size_t>(content)];
   if (known.total >= 0.0) return known;
   known = {};
-  for (const UnitKind unit : contents_->units(content)) {
-    known.total += unit_activations_[static_cast<std::size_t>(unit)].total;
-    known.kept_for_weight += unit_activations_[static_cast<std::size_t>(unit)].kept_for_weight;
+  for (const Unit unit : contents_->units(content)) {
+    known.total += unit_activations_[unit.number()].total;
+    known.kept_for_weight += unit_activations_[unit.number()].kept_for_weight;
   }
   return known;
 }
 
 const std::vector<std::vector<std::int64_t>>& StepCosts::splits(const BalanceProblem& problem) {
-  const auto [known, added] = splits_.try_emplace(problem.digest);
+  const auto [known, added] = splits_.try_emplace(problem.identity);
   if (added) known->second = balanced_splits(*contents_, problem, times_);
   return known->second;
 }
 
 std::vector<model::ParameterCount> content_parameters(const Inputs& inputs, const ContentTable& contents) {
   std::vector<model::ParameterCount> all;
-  for (std::size_t id = 0; id < contents.size(); ++id) {
+  for (ContentTable::Id id = 0; id < static_cast<ContentTable::Id>(contents.size()); ++id) {
     // stage_parameters asks whether the stage is the first.
-    const bool first = (id & 2) != 0;
+    const bool first = contents.is_first(id);
     StageLayout layout;
     if (!first) layout.stages.emplace_back();
-    layout.stages.push_back(contents.units(static_cast<ContentTable::Id>(id)));
+    layout.stages.push_back(contents.units(id));
     all.push_back(stage_parameters(inputs, layout, first ? 0 : 1));
   }
   return all;
@@ -192,15 +184,15 @@ void StepPreparer::add(const Inputs& inputs, const StepProgram& program, StepCos
 }
 
 FastStep fast_step(const Inputs& inputs) {
-  const ContentTable contents(inputs);
   FastStep out;
-  if (!fast_step_covers(inputs, contents)) {
+  if (!fast_step_covers(inputs)) {
     const Result result = simulate(inputs);
     return {base::time_from_seconds(result.step_time_s), result.largest_memory_bytes(), result.layers_per_stage};
   }
   const schedules::Schedule schedule = plan_schedule(inputs.plan);
   check_stage_count(inputs, static_cast<std::size_t>(schedule.stages));
   const StepProgram program(schedule);
+  const ContentTable contents(inputs);
   StepCosts costs(inputs, contents);
   const std::vector<model::ParameterCount> parameters = content_parameters(inputs, contents);
   StepPreparer preparer(contents, parameters);

@@ -1,7 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "model/counts.h"
@@ -15,7 +16,7 @@
 namespace hourglass::sim {
 
 // Whether the fast path knows all that the plan asks for; else use simulate().
-bool fast_step_covers(const Inputs& inputs, const ContentTable& contents);
+bool fast_step_covers(const Inputs& inputs);
 
 // What all plans of one tensor, context, expert and expert-tensor parallelism, micro-batch, precision, recomputation
 // and SMs for communication share. Not for two threads at once.
@@ -40,7 +41,8 @@ class StepCosts {
     base::Time computation = 0, communication = 0;                   // of all three
   };
   struct LeastWork {
-    UnitWork moe, dense, first, last;  // a layer of each kind, and the ends of the model
+    std::vector<UnitWork> layers;  // one of each kind
+    UnitWork first, last;          // the ends of the model
   };
   const LeastWork& least_work() const { return least_; }
 
@@ -48,11 +50,11 @@ class StepCosts {
   const ContentTable* contents_;
   UnitPrices prices_;
   BlockTimes times_;
-  std::array<model::ActivationBytes, unit_kinds> unit_activations_{};
-  std::vector<model::ActivationBytes> activations_;  // [content], total < 0: not yet known
+  std::vector<model::ActivationBytes> unit_activations_;  // [unit]
+  std::vector<model::ActivationBytes> activations_;       // [content], total < 0: not yet known
   double buffers_alone_ = 0.0, boundary_bytes_ = 0.0;
   LeastWork least_;
-  std::map<std::uint64_t, std::vector<std::vector<std::int64_t>>> splits_;  // by the problem's digest
+  std::unordered_map<std::string, std::vector<std::vector<std::int64_t>>> splits_;  // by the problem's identity
 };
 
 // Unsharded parameters of every content; the last one holds the whole model.

@@ -9,7 +9,8 @@
 //
 // Memory, at the moment when a rank holds the most micro-batches: a layer on stage s holds its parameters, gradients,
 // optimizer state, and activations of as many micro-batches as s has then. Each stage that must have a layer of that
-// kind has one; the rest go where they hold least.
+// kind has one (where no others stand between them, those few before or behind may fill a stage each, and no more); the
+// rest go where they hold least.
 #include "sim/training/fast/step_bounds.h"
 
 #include <algorithm>
@@ -22,24 +23,6 @@
 namespace hourglass::sim {
 
 namespace {
-
-// The contents with one unit: a layer of either kind, an end of the model.
-struct Units {
-  explicit Units(const ContentTable& contents)
-      : layers(static_cast<std::int64_t>(contents.layers().size())),
-        dense(contents.dense_before(layers)),
-        moe(layers - dense),
-        dense_id(contents.id(1, 0, false, false)),
-        moe_id(contents.id(0, 1, false, false)),
-        first_id(contents.id(0, 0, true, false)),
-        last_id(contents.id(0, 0, false, true)) {}
-  bool counts_dense() const { return dense > moe; }
-  std::int64_t counted() const { return counts_dense() ? dense : moe; }
-  ContentTable::Id counted_id() const { return counts_dense() ? dense_id : moe_id; }
-
-  std::int64_t layers, dense, moe;
-  ContentTable::Id dense_id, moe_id, first_id, last_id;
-};
 
 // The least allowance with which ranks have room for `layers` of `each`, where `ends` of the ranks have spent some.
 base::Time least_allowance(std::int64_t layers, base::Time each, std::size_t ranks,
@@ -61,12 +44,15 @@ base::Time least_allowance(std::int64_t layers, base::Time each, std::size_t ran
 
 // Of the busiest rank, for one micro-batch in each copy of the pipeline.
 template <class Part>
-base::Time least_busy(const Units& units, const ScheduleTraits& schedule, std::int64_t ranks,
+base::Time least_busy(const ContentTable& contents, const ScheduleTraits& schedule, std::int64_t ranks,
                       const StepCosts::LeastWork& work, const Part& part) {
-  const base::Time moe = part(work.moe), dense = part(work.dense), last = part(work.last), copies = schedule.copies;
-  const base::Time total = moe * units.moe + dense * units.dense + part(work.first) + last;
+  const base::Time last = part(work.last), copies = schedule.copies;
+  base::Time total = part(work.first) + last;
+  for (std::size_t kind = 0; kind < work.layers.size(); ++kind)
+    total += part(work.layers[kind]) * contents.counts()[kind];
   const std::vector<base::Time> ends(static_cast<std::size_t>(std::min(copies, ranks)), last);
-  const base::Time whole = least_allowance(units.counted() * copies, units.counts_dense() ? dense : moe,
+  const auto counted = static_cast<std::size_t>(contents.commonest().kind);
+  const base::Time whole = least_allowance(contents.counts()[counted] * copies, part(work.layers[counted]),
                                            static_cast<std::size_t>(ranks), ends);
   return std::max({total * copies / ranks, whole, last});
 }
@@ -96,9 +82,8 @@ base::Time least_step(const Inputs& inputs, const ContentTable& contents,
   const auto fused_computation = [](const Work& w) { return w.forward + w.backward_computation; };
   const auto computation = [](const Work& w) { return w.computation; };
   const auto communication = [](const Work& w) { return w.communication; };
-  const Units units(contents);
   const auto busy = [&](const auto& part) {
-    return least_busy(units, schedule, inputs.plan.parallel.pipeline, costs.least_work(), part);
+    return least_busy(contents, schedule, inputs.plan.parallel.pipeline, costs.least_work(), part);
   };
   const base::Time of_one = schedule.pairs   ? std::max(busy(computation), busy(communication))
                             : schedule.fused ? std::max(busy(chain), busy(fused_computation))
@@ -110,18 +95,21 @@ base::Time least_step(const Inputs& inputs, const ContentTable& contents,
 double least_memory_bytes(const Inputs& inputs, const ContentTable& contents,
                           const std::vector<model::ParameterCount>& parameters, const StepProgram& program,
                           StepCosts& costs) {
-  const Units units(contents);
+  const ContentTable::Commonest& counted = contents.commonest();
+  const ContentTable::Id layer_id = contents.layer(counted.kind), last_id = contents.closing();
   const model::Parallelism& parallel = inputs.plan.parallel;
   const auto still = [&](ContentTable::Id id) {
     const model::ParameterCount local = model::local_parameters(parameters[static_cast<std::size_t>(id)], parallel);
     return static_memory(inputs.plan, local, program.copies(), 0.0).total();
   };
-  const double layer = still(units.counted_id()), last = still(units.last_id);
-  const model::ActivationBytes& of_layer = costs.activations(units.counted_id());
-  const model::ActivationBytes& of_last = costs.activations(units.last_id);
-  const auto others =
-      static_cast<std::size_t>(units.layers - units.counted());  // dense ones come first; may fill a stage each
+  const double layer = still(layer_id), last = still(last_id);
+  const model::ActivationBytes& of_layer = costs.activations(layer_id);
+  const model::ActivationBytes& of_last = costs.activations(last_id);
   const auto stages = static_cast<std::size_t>(program.stages());
+  const auto must_have_one = [&](std::size_t stage) {
+    return counted.together && stage >= static_cast<std::size_t>(counted.before) &&
+           stage + static_cast<std::size_t>(counted.behind) + 1 < stages;
+  };
   struct Room {
     double taken = 0.0, each = 0.0;
   };
@@ -135,7 +123,7 @@ double least_memory_bytes(const Inputs& inputs, const ContentTable& contents,
       room.each = std::min(room.each, one);
       if (held.stage + 1 == stages)
         room.taken += last + held.whole * of_last.total + held.kept * of_last.kept_for_weight;
-      else if (units.counts_dense() ? held.stage + others + 1 < stages : held.stage >= others) {
+      else if (must_have_one(held.stage)) {
         room.taken += one;
         ++placed;
       }
@@ -144,7 +132,8 @@ double least_memory_bytes(const Inputs& inputs, const ContentTable& contents,
     ranks.push_back(room);
   }
   // Grows until all have room.
-  const auto rest = static_cast<double>(units.counted() * program.copies() - placed);
+  const auto rest =
+      static_cast<double>(contents.counts()[static_cast<std::size_t>(counted.kind)] * program.copies() - placed);
   const auto fits = [&](double allowance) {
     double layers = 0.0;
     for (const Room& room : ranks) layers += std::floor(std::max(0.0, allowance - room.taken) / room.each);

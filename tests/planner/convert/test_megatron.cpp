@@ -52,8 +52,8 @@ torchrun --nproc_per_node 8 --nnodes=2 pretrain_gpt.py \
   CHECK(holds(imported.ignored, "--lr"));
   const model::ModelSpec model = model::model_from_json(imported.model, "model", "model");
   CHECK(model.layer_count() == 32);
-  CHECK(model.attention.kv_heads == 8);
-  CHECK(model.attention.qk_head_dim == 128);
+  CHECK(std::get<model::GroupedQueryAttention>(model.kinds[0].mixer).kv_heads == 8);
+  CHECK(std::get<model::GroupedQueryAttention>(model.kinds[0].mixer).head_dim == 128);
 }
 
 TEST_CASE("an MoE model with latent attention") {
@@ -68,9 +68,9 @@ TEST_CASE("an MoE model with latent attention") {
       "--global-batch-size 15360 --fp8-recipe blockwise --moe-token-dispatcher-type flex",
       options(2048));
   const model::ModelSpec model = model::model_from_json(imported.model, "model", "model");
-  CHECK(model::model_from_json(imported.model, "model", "model").moe.routed_experts == 256);
+  CHECK(model::experts_of(model)->routed_experts == 256);
   CHECK(model.mtp_modules == 1);
-  CHECK(std::count(model.layers.begin(), model.layers.end(), model::LayerKind::dense) == 3);
+  CHECK(model.layer_count() - model::expert_layers(model) == 3);
   CHECK(imported.plan["precision"] == "fp8_block");
   CHECK(imported.plan["layers_per_stage"].size() == 16);
   CHECK(imported.plan["expert_tensor_parallel"] == 1);

@@ -174,7 +174,7 @@ TEST_CASE("a pair of four MoE layers takes what DeepSeek's trace shows, within 5
   sim::Inputs inputs = small("dualpipe", 32);
   const sim::UnitPrices prices(inputs);
   sim::StageLayout layout;
-  layout.stages.assign(16, std::vector<sim::UnitKind>(4, sim::UnitKind::moe_layer));
+  layout.stages.assign(16, std::vector<sim::Unit>(4, sim::layer_unit(model::expert_kind(inputs.model))));
   sim::BlockLibrary blocks(layout.stages, prices);
   const double pair = base::seconds(sim::duration(blocks.of({schedules::Kind::overlapped, 3, 0, 4, 1})));
   CHECK(pair == doctest::Approx(0.1290).epsilon(0.05));
