@@ -103,9 +103,7 @@ void packed_trace(std::string_view text) {
 
 // Compiles the patterns. They are not tried: std::regex backtracks, so that one like (a*)*b takes forever, and whoever
 // writes it waits for it.
-void kernel_table(std::string_view text) {
-  hardware::read_kernel_table(base::parse_json(text, "input"), "input");
-}
+void kernel_table(std::string_view text) { hardware::read_kernel_table(base::parse_json(text, "input"), "input"); }
 
 void unit_line(std::string_view text) { planner::unit_line(planner::unit_from_line(std::string(text), "input")); }
 

@@ -48,7 +48,8 @@ class Importer {
     if (!options_.model.empty()) plan["model"] = options_.model;
     plan["cluster"] = options_.cluster;
     std::int64_t gpus = options_.gpus;
-    const std::int64_t per_node = flags_.count("nproc-per-node", 0, most_gpus), nodes = flags_.count("nnodes", 1, most_gpus);
+    const std::int64_t per_node = flags_.count("nproc-per-node", 0, most_gpus),
+                       nodes = flags_.count("nnodes", 1, most_gpus);
     if (gpus == 0) gpus = per_node * nodes;
     if (gpus == 0) throw base::Error("does not say on how many GPUs it runs", options_.file, "give --gpus N");
     if (gpus > most_gpus)

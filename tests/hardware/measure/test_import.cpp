@@ -89,7 +89,8 @@ TEST_CASE("DeepEP: more ranks than experts are skipped, and no sample file may h
   base::Json file = samples_json(import_deepep(deepep, [&] { return import.ranks = 16, import; }()).set);
   CHECK_NOTHROW(read_samples(file, "f.json"));
   file["samples"][0]["groups"] = 300;
-  CHECK_THROWS_WITH_AS(read_samples(file, "f.json"), doctest::Contains("groups is 300, more than experts"), base::Error);
+  CHECK_THROWS_WITH_AS(read_samples(file, "f.json"), doctest::Contains("groups is 300, more than experts"),
+                       base::Error);
   file["samples"][0]["groups"] = 0;
   CHECK_THROWS_WITH_AS(read_samples(file, "f.json"), doctest::Contains("groups is 0"), base::Error);
   file["samples"][0]["groups"] = 2;

@@ -108,9 +108,10 @@ TEST_CASE("a script that would grow without end, and sizes beyond all machines, 
   CHECK_THROWS_WITH_AS(planner::parse_layout("((t*9999)*9999)*9999", "f"), doctest::Contains("too much"), base::Error);
   const std::string dense =
       "--num-layers 4 --hidden-size 512 --num-attention-heads 8 --seq-length 512 --micro-batch-size 1 ";
-  for (const char* flags : {"--tensor-model-parallel-size 999999999999", "--num-layers 999999999999",
-                            "--num-virtual-stages-per-pipeline-rank 999999999", "--micro-batch-size 999999999999",
-                            "--nproc-per-node 999999999999", "--num-experts 8 --moe-layer-freq \"([0]*9223372036854775807+[1]*9)\""}) {
+  for (const char* flags :
+       {"--tensor-model-parallel-size 999999999999", "--num-layers 999999999999",
+        "--num-virtual-stages-per-pipeline-rank 999999999", "--micro-batch-size 999999999999",
+        "--nproc-per-node 999999999999", "--num-experts 8 --moe-layer-freq \"([0]*9223372036854775807+[1]*9)\""}) {
     CAPTURE(flags);
     CHECK_THROWS_AS(planner::import_megatron(dense + flags, options(8)), base::Error);
   }
