@@ -31,6 +31,36 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+// Bytes of the character at the front, 0 if there is none: RFC 3629, so no surrogates and no longer form than needed.
+std::size_t character_bytes(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : 0); };
+  const auto follows = [&](std::size_t i, int low = 0x80, int high = 0xbf) {
+    return byte(i) >= low && byte(i) <= high;
+  };
+  const int first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef) {
+    return follows(1, first == 0xe0 ? 0xa0 : 0x80, first == 0xed ? 0x9f : 0xbf) && follows(2) ? 3 : 0;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    return follows(1, first == 0xf0 ? 0x90 : 0x80, first == 0xf4 ? 0x8f : 0xbf) && follows(2) && follows(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+std::string escaped(std::string_view text, bool control) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t bytes = character_bytes(text);
+    const auto byte = static_cast<unsigned char>(text.front());
+    out += bytes == 0 || (control && (byte < 0x20 || byte == 0x7f)) ? fmt::format("\\x{:02x}", byte)
+                                                                    : std::string(text.substr(0, bytes));
+    text.remove_prefix(std::max<std::size_t>(bytes, 1));
+  }
+  return out;
+}
+
 }  // namespace
 
 Error::Error(const std::string& what, const std::string& where, const std::string& fix)
@@ -57,15 +87,14 @@ std::string suggestion(std::string_view word, const std::vector<std::string>& ca
   return fmt::format("the choices are {}", fmt::join(candidates, ", "));
 }
 
+std::string utf8(std::string_view text) { return escaped(text, false); }
+
 std::string printable(std::string_view text) {
   constexpr std::size_t longest = 120;
-  std::string out;
-  for (const char c : text.substr(0, longest)) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += byte < 0x20 || byte == 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
-  }
-  if (text.size() > longest) out += "...";
-  return out;
+  if (text.size() <= longest) return escaped(text, true);
+  std::size_t end = longest;
+  while (end > longest - 4 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // no character is cut
+  return escaped(text.substr(0, end), true) + "...";
 }
 
 }  // namespace hourglass::base

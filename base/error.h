@@ -28,7 +28,10 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
 // "; did you mean 'x'?" for the nearest candidate, or "the choices are a, b, c" when none is near.
 std::string suggestion(std::string_view word, const std::vector<std::string>& candidates);
 
-// Text from outside made safe for one line of a terminal: control characters escaped, at most 120 characters.
+// Text from outside made safe for a JSON document: bytes that are not UTF-8 are escaped.
+std::string utf8(std::string_view text);
+
+// Text from outside made safe for one line of a terminal: control characters escaped too, at most 120 bytes.
 std::string printable(std::string_view text);
 
 }  // namespace hourglass::base

@@ -36,6 +36,7 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   bool end_object() override { return close(); }
   bool end_array() override { return close(); }
   bool key(string_t& name) override {
+    if (stack_.back()->size() >= most_json_keys) fail(fmt::format("an object of more than {} keys", most_json_keys));
     if (stack_.back()->contains(name)) {
       fail(fmt::format("the key '{}' appears twice", printable(name)), "keep one of them");
     }
@@ -122,10 +123,11 @@ JsonFile load_json(const std::string& path, std::size_t largest) {
   if (std::filesystem::is_directory(path, ignored)) throw Error("is a folder", path, "name a JSON file in it");
   std::ifstream in(path, std::ios::binary);
   if (!in) throw Error("cannot be read", path, "check its permissions");
-  // One byte more than allowed is enough to refuse it: a 10 GB file is never held in memory.
-  std::string text(largest + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
+  // One piece more than allowed is enough to refuse it: a 10 GB file is never held in memory.
+  std::string text;
+  for (char piece[1 << 16]; text.size() <= largest && (in.read(piece, sizeof piece) || in.gcount() > 0);) {
+    text.append(piece, static_cast<std::size_t>(in.gcount()));
+  }
   if (text.size() > largest) {
     throw Error(fmt::format("larger than the {} MiB this kind of file may have", largest >> 20), path,
                 "check that it is the right file");
@@ -166,8 +168,7 @@ void apply_override(Json& document, std::string_view assignment) {
           where);
     }
   }
-  const Json parsed = Json::parse(value_text, nullptr, false);
-  *node = parsed.is_discarded() ? Json(value_text) : parsed;
+  *node = Json::accept(value_text) ? parse_json(value_text, where) : Json(utf8(value_text));
 }
 
 Fields::Fields(const Json& value, std::string file, std::string path)

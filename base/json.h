@@ -20,6 +20,7 @@ struct JsonFile {
 
 inline constexpr std::size_t largest_json_bytes = 4u << 20;
 inline constexpr int deepest_json = 64;
+inline constexpr std::size_t most_json_keys = 2000;  // of one object: they are looked up one after another
 
 // Parses text; `file` is only named in errors. Throws Error on syntax, duplicate keys, more than `deepest_json` levels,
 // more than `largest` bytes, or a number outside double's range. // comments are allowed.
@@ -30,7 +31,8 @@ JsonFile load_json(const std::string& path, std::size_t largest = largest_json_b
 
 std::uint64_t fnv1a(std::string_view bytes);
 
-// Applies --set overrides "key.sub=value" to a document; value is JSON if it parses as such, else a string.
+// Applies --set overrides "key.sub=value" to a document; value is JSON if it parses as such (and then as strict as a
+// file), else a string.
 // List items are named by index ("stages.0.tokens"). The parent must exist; an unknown last key is left for the strict
 // reader to refuse. Throws UsageError on malformed text.
 void apply_override(Json& document, std::string_view assignment);

@@ -3,6 +3,7 @@
 
 packages=(g++ cmake ninja-build git ccache libboost-graph-dev libboost-program-options-dev nlohmann-json3-dev libeigen3-dev libfmt-dev doctest-dev zlib1g-dev)
 test_packages=(python3)
+clang_packages=(clang clang-format clang-tidy libclang-rt-dev libomp-dev)  # of the sanitizers, fuzz targets and static checks
 
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
 

@@ -145,7 +145,8 @@ void read_deepep(const Row& row, Samples& out, bool low_latency) {
                                {"ranks_per_node", node_gpus},
                                {"token_bytes", dispatch ? hidden * (1.0 + 4.0 / 128.0) + header : 2.0 * hidden},
                                {"low_latency", low_latency ? 2.0 : 0.0}});
-    if (!low_latency) sample.sms = static_cast<std::int64_t>(row.number((op + "_sms").c_str()));
+    if (!low_latency)
+      sample.sms = static_cast<std::int64_t>(std::clamp(row.number((op + "_sms").c_str()), 0.0, 4096.0));
     out.push_back(std::move(sample));
   }
 }

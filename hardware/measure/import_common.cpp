@@ -71,6 +71,8 @@ void Collector::add(const std::string& place, Sample sample) {
   if (imported_.set.samples.size() >= most_imported_samples) {
     throw base::Error(fmt::format("more than {} measurements", most_imported_samples), options_.file, "split the log");
   }
+  // A log may be in any encoding, samples are JSON.
+  for (std::string* text : {&sample.dtype, &sample.name, &sample.source}) *text = base::utf8(*text);
   imported_.set.samples.push_back(std::move(sample));
 }
 
@@ -82,12 +84,12 @@ Imported Collector::finish(const std::string& device_in_log) {
         options_.file, "check the format and the file");
   }
   imported_.set.path = options_.file;
-  imported_.set.device = options_.device.empty() ? base::printable(device_in_log) : options_.device;
+  imported_.set.device = options_.device.empty() ? base::printable(device_in_log) : base::utf8(options_.device);
   if (imported_.set.device.empty()) {
     throw base::Error("the log does not name the device", options_.file, "name it with --device");
   }
-  imported_.set.source =
-      options_.source.empty() ? fmt::format("{}, imported from {}", options_.file, format_) : options_.source;
+  imported_.set.source = base::utf8(
+      options_.source.empty() ? fmt::format("{}, imported from {}", options_.file, format_) : options_.source);
   return std::move(imported_);
 }
 

@@ -68,6 +68,10 @@ std::int64_t whole(double value) {
   return std::isfinite(value) ? static_cast<std::int64_t>(std::clamp(value, 0.0, 1e6)) : 0;
 }
 
+std::int64_t expert_count(const Reading& r, const ImportOptions& o) {
+  return or_default(o.experts, r.low_latency ? 288 : 256);
+}
+
 double token_bytes(const Reading& r, double hidden) {
   if (!r.fp8) return 2.0 * hidden;
   return hidden + hidden / 128.0 * 4.0 + (r.low_latency ? 16.0 : 0.0);
@@ -92,7 +96,7 @@ Sample sample_of(const Reading& r, const ImportOptions& o) {
   put("tokens", or_default(o.tokens, r.low_latency ? 128 : 4096));
   put("hidden", or_default(o.hidden, 7168));
   put("top_k", std::min<std::int64_t>(or_default(o.top_k, 8), 1024));
-  put("experts", or_default(o.experts, r.low_latency ? 288 : 256));
+  put("experts", expert_count(r, o));
   const std::int64_t per_node = std::min(or_default(o.ranks_per_node, 8), r.ranks),
                      nodes = std::max<std::int64_t>(1, r.ranks / per_node);
   put("groups", or_default(o.groups, nodes));
@@ -112,6 +116,10 @@ void take(Reading reading, const std::string& place, const ImportOptions& option
     throw base::Error("no line names the number of ranks", options.file, "give it with --ranks");
   }
   if (reading.us <= 0.0 && reading.gigabytes <= 0.0) return out.skip(place, "there is neither a time nor a rate");
+  const std::int64_t experts = expert_count(reading, options);
+  if (reading.ranks > experts || options.groups > experts) {
+    return out.skip(place, fmt::format("{} experts are fewer than the {} ranks", experts, reading.ranks));
+  }
   out.add(place, sample_of(reading, options));
 }
 

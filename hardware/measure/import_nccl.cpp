@@ -15,7 +15,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
+#include <array>
+#include <map>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -32,8 +33,11 @@ using importing::member;
 struct Ring {
   std::string op;
   std::int64_t ranks = 0;
-  std::multiset<std::string> hosts;
+  std::map<std::string, std::int64_t> hosts;  // ranks on each
+  std::int64_t most_on_a_host = 0;
   std::string device;
+
+  void add(const std::string& host) { most_on_a_host = std::max(most_on_a_host, ++hosts[host]); }
 };
 
 // "all_reduce_perf" or "./build/all_reduce_perf" to our op; "" if we model no such collective.
@@ -59,9 +63,7 @@ std::string dtype_of(std::string_view type) {
 
 std::int64_t ranks_per_node(const Ring& ring, const ImportOptions& options, std::int64_t ranks) {
   if (options.ranks_per_node > 0) return options.ranks_per_node;
-  std::size_t most = 0;
-  for (const std::string& host : ring.hosts) most = std::max(most, ring.hosts.count(host));
-  return most > 0 ? static_cast<std::int64_t>(most) : ranks;
+  return ring.most_on_a_host > 0 ? ring.most_on_a_host : ranks;
 }
 
 // The shape every row shares. Throws if collective or ranks are unknown.
@@ -91,7 +93,7 @@ void read_device_line(const std::vector<std::string_view>& words, Ring& ring) {
   const auto on = std::find(words.begin(), words.end(), "on");
   if (on == words.end() || on + 1 == words.end()) return;
   ++ring.ranks;
-  ring.hosts.insert(std::string(on[1]));
+  ring.add(std::string(on[1]));
   const auto bus = std::find_if(words.begin(), words.end(), [](std::string_view w) { return w.ends_with(']'); });
   if (!ring.device.empty() || bus == words.end()) return;
   for (auto word = bus + 1; word != words.end(); ++word)
@@ -153,8 +155,13 @@ Imported import_text(std::string_view text, const ImportOptions& options) {
 
 // Parses everything but what stands under a top-level "env".
 base::Json without_environment(std::string_view text, const std::string& file) {
-  const base::Json::parser_callback_t keep = [&file](int depth, base::Json::parse_event_t event, base::Json& parsed) {
+  std::array<std::size_t, base::deepest_json + 2> keys{};  // of the open object at each depth
+  const base::Json::parser_callback_t keep = [&](int depth, base::Json::parse_event_t event, base::Json& parsed) {
     if (depth > base::deepest_json) throw base::Error("nested too deeply", file, "check the file");
+    const auto level = static_cast<std::size_t>(depth);
+    if (event == base::Json::parse_event_t::object_start) keys[level + 1] = 0;
+    if (event == base::Json::parse_event_t::key && ++keys[level] > base::most_json_keys)
+      throw base::Error(fmt::format("an object of more than {} keys", base::most_json_keys), file, "check the file");
     return !(event == base::Json::parse_event_t::key && parsed == "env");
   };
   base::Json document = base::Json::parse(text.begin(), text.end(), keep, false);
@@ -171,7 +178,7 @@ Ring ring_of(const base::Json& document) {
   for (const base::Json& device : devices.is_array() ? devices : base::Json::array()) {
     ++ring.ranks;
     const base::Json& host = member(device, "hostname");
-    if (host.is_string()) ring.hosts.insert(host.get<std::string>());
+    if (host.is_string()) ring.add(host.get<std::string>());
     const base::Json& name = member(device, "device_info");
     if (ring.device.empty() && name.is_string()) ring.device = name.get<std::string>();
   }

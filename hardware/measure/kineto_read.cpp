@@ -35,14 +35,17 @@ constexpr std::size_t most_names = 100'000;
 constexpr std::size_t most_phases = 10'000;
 constexpr std::size_t most_annotations = 1'000'000;
 constexpr std::size_t most_complaints = 20;
+constexpr std::size_t most_bytes = std::size_t{16} << 30;
+constexpr std::size_t longest_unquoted = std::size_t{64} << 20;
 constexpr std::int64_t unknown = std::numeric_limits<std::int64_t>::min();
 constexpr double latest_us = 4e15;                          // the year 2096
 constexpr std::int64_t longest_kernel = 1'000'000'000'000;  // 1000 s: no sum over most_kernels overflows
 
-// Bytes of a file, unpacked if it is gzip.
+// Bytes of a file, unpacked if it is gzip. A few MB of gzip may hold many GB: what is unpacked is limited as a whole, and
+// so is what may come without a quotation mark, since the parser holds one string in memory at a time.
 class GzBuffer : public std::streambuf {
  public:
-  explicit GzBuffer(const std::string& path) : file_(gzopen(path.c_str(), "rb"), gzclose) {
+  explicit GzBuffer(const std::string& path) : path_(path), file_(gzopen(path.c_str(), "rb"), gzclose) {
     if (!file_) throw base::Error("cannot be opened", path, "check its rights");
     gzbuffer(file_.get(), static_cast<unsigned>(buffer_.size()));
   }
@@ -51,11 +54,27 @@ class GzBuffer : public std::streambuf {
   int_type underflow() override {
     const int count = gzread(file_.get(), buffer_.data(), static_cast<unsigned>(buffer_.size()));
     if (count <= 0) return traits_type::eof();  // an error cuts the JSON off, which its parser reports
+    limit(static_cast<std::size_t>(count));
     setg(buffer_.data(), buffer_.data(), buffer_.data() + count);
     return traits_type::to_int_type(*gptr());
   }
 
  private:
+  void limit(std::size_t count) {
+    read_ += count;
+    if (read_ > most_bytes) throw base::Error("holds more than 16 GiB, unpacked", path_, "profile fewer steps");
+    const std::string_view piece(buffer_.data(), count);
+    std::size_t quote = piece.rfind('"');
+    while (quote != std::string_view::npos && quote > 0 && piece[quote - 1] == '\\')
+      quote = piece.rfind('"', quote - 1);
+    unquoted_ = quote == std::string_view::npos ? unquoted_ + count : count - quote;
+    if (unquoted_ > longest_unquoted) {
+      throw base::Error("a string or gap of more than 64 MiB", path_, "check that it is a PyTorch-profiler trace");
+    }
+  }
+
+  std::string path_;
+  std::size_t read_ = 0, unquoted_ = 0;
   std::unique_ptr<gzFile_s, int (*)(gzFile)> file_;
   std::vector<char> buffer_ = std::vector<char>(std::size_t{1} << 18);
 };
@@ -234,7 +253,7 @@ void Reader::take() {
 
 std::uint32_t Reader::name_index(std::string name) {
   const auto [found, added] = names_.emplace(std::move(name), static_cast<std::uint32_t>(trace_.names.size()));
-  if (added) trace_.names.push_back(found->first);
+  if (added) trace_.names.push_back(base::utf8(found->first));  // the cut to 512 bytes may split a character
   if (names_.size() > most_names) throw base::Error("more than 100000 kernel names", trace_.path, "check the file");
   return found->second;
 }

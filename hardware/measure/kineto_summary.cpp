@@ -186,7 +186,7 @@ base::Json trace_json(const Trace& trace, const TraceSummary& summary, const bas
   }
   return {{"schema_version", "1.0.0"},
           {"provenance", base::provenance_json(provenance)},
-          {"file", trace.path},
+          {"file", base::utf8(trace.path)},
           {"device", {{"name", trace.device}, {"sms", trace.sms}}},
           {"events", trace.kernels.size()},
           {"events_skipped", trace.events_skipped},

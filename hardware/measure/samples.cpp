@@ -17,6 +17,7 @@ namespace hourglass::hardware {
 namespace {
 
 constexpr std::size_t largest_samples_bytes = std::size_t{64} << 20;
+constexpr std::size_t longest_text = 4096;  // "common" gives it to every sample of a file
 
 const std::map<std::string, std::vector<std::string>>& all_shape_keys() {
   static const std::map<std::string, std::vector<std::string>> keys = [] {
@@ -38,6 +39,24 @@ const std::map<std::string, std::vector<std::string>>& all_shape_keys() {
     return all;
   }();
   return keys;
+}
+
+// Experts are divided among groups and ranks, and tokens choose among them: what prices a dispatch divides by all of these.
+std::string routing_fault(const Sample& sample) {
+  if (sample.op != "dispatch" && sample.op != "combine") return "";
+  for (const char* key : {"top_k", "experts", "groups", "groups_per_token", "ranks", "ranks_per_node"}) {
+    const double value = sample.at(key);
+    if (!(value >= 1.0 && value <= 1e6 && value == std::floor(value))) return fmt::format("{} is {}", key, value);
+  }
+  for (const auto& [small, large] : {std::pair{"top_k", "experts"},
+                                     {"groups", "experts"},
+                                     {"ranks", "experts"},
+                                     {"groups_per_token", "groups"},
+                                     {"ranks_per_node", "ranks"}}) {
+    if (sample.at(small) > sample.at(large))
+      return fmt::format("{} is {}, more than {} = {}", small, sample.at(small), large, sample.at(large));
+  }
+  return "";
 }
 
 Sample read_sample(const base::Json& value, const base::Json& common, const std::string& file,
@@ -65,7 +84,16 @@ Sample read_sample(const base::Json& value, const base::Json& common, const std:
   if (fields.has("timing")) sample.timing = fields.choice("timing", {"kernel", "call"});
   sample.name = fields.text_or("name", "");
   sample.source = fields.text_or("source", "");
+  for (const auto& [key, text] : {std::pair<const char*, const std::string&>{"beside", sample.beside},
+                                  {"name", sample.name},
+                                  {"source", sample.source},
+                                  {"dtype", sample.dtype}}) {
+    if (text.size() > longest_text)
+      fields.fail(key, fmt::format("is {} bytes long", text.size()), fmt::format("write at most {}", longest_text));
+  }
   fields.finish();
+  const std::string fault = routing_fault(sample);
+  if (!fault.empty()) fields.fail("op", fault, "correct the sample");
   return sample;
 }
 
@@ -93,7 +121,7 @@ std::string sample_fault(const Sample& sample) {
     if (found == sample.shape.end()) return fmt::format("there is no {}", key);
     if (!(found->second >= 0.0 && found->second <= 1e18)) return fmt::format("{} is {}", key, found->second);
   }
-  return "";
+  return routing_fault(sample);
 }
 
 SampleSet read_samples(const base::Json& document, const std::string& file) {

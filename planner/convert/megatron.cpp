@@ -20,12 +20,15 @@ namespace {
 
 using base::Json;
 
+// Products of three of the first fit into 64 bits.
+constexpr std::int64_t most_gpus = 1'000'000, most_layers = 4096, most_sequences = 1'000'000;
+
 class Importer {
  public:
   Importer(const std::string& text, const MegatronOptions& options) : flags_(text, options.file), options_(options) {}
 
   MegatronImport run() {
-    layers_ = flags_.count("num-layers", options_.model.empty() ? -1 : 0);
+    layers_ = flags_.count("num-layers", options_.model.empty() ? -1 : 0, most_layers);
     experts_ = flags_.count("num-experts", 0);
     if (options_.model.empty()) add_model();
     add_parallelism();
@@ -45,12 +48,15 @@ class Importer {
     if (!options_.model.empty()) plan["model"] = options_.model;
     plan["cluster"] = options_.cluster;
     std::int64_t gpus = options_.gpus;
-    const std::int64_t per_node = flags_.count("nproc-per-node", 0), nodes = flags_.count("nnodes", 1);
+    const std::int64_t per_node = flags_.count("nproc-per-node", 0, most_gpus),
+                       nodes = flags_.count("nnodes", 1, most_gpus);
     if (gpus == 0) gpus = per_node * nodes;
     if (gpus == 0) throw base::Error("does not say on how many GPUs it runs", options_.file, "give --gpus N");
-    tensor_ = flags_.count("tensor-model-parallel-size", 1);
-    pipeline_ = flags_.count("pipeline-model-parallel-size", 1);
-    context_ = flags_.count("context-parallel-size", 1);
+    if (gpus > most_gpus)
+      throw base::Error(fmt::format("{} GPUs are more than {}", gpus, most_gpus), options_.file, "give --gpus N");
+    tensor_ = flags_.count("tensor-model-parallel-size", 1, most_gpus);
+    pipeline_ = flags_.count("pipeline-model-parallel-size", 1, most_gpus);
+    context_ = flags_.count("context-parallel-size", 1, most_gpus);
     plan["gpus"] = gpus;
     plan["tensor_parallel"] = tensor_;
     plan["pipeline_parallel"] = pipeline_;
@@ -72,7 +78,7 @@ class Importer {
   }
 
   void add_schedule() {
-    std::int64_t chunks = flags_.count("num-virtual-stages-per-pipeline-rank", 1);
+    std::int64_t chunks = flags_.count("num-virtual-stages-per-pipeline-rank", 1, most_layers);
     const std::int64_t per_stage = flags_.count("num-layers-per-virtual-pipeline-stage", 0);
     if (per_stage > 0 && layers_ % (pipeline_ * per_stage) != 0)
       flags_.fail("num-layers-per-virtual-pipeline-stage",
@@ -104,7 +110,7 @@ class Importer {
                        last = flags_.count("decoder-last-pipeline-num-layers", 0);
     const std::int64_t between = stages - (first > 0) - (last > 0);
     if (layers_ == 0 || stages == 1) return {};
-    if (between < 1 || (layers_ - first - last) % between != 0 || first + last > layers_) {
+    if (between < 1 || stages > most_layers || (layers_ - first - last) % between != 0 || first + last > layers_) {
       out_.assumed.push_back(fmt::format("a balanced split: {} layers do not divide over {} stages", layers_, stages));
       return {};
     }
@@ -115,7 +121,7 @@ class Importer {
   }
 
   void add_batch() {
-    const std::int64_t micro_batch = flags_.count("micro-batch-size", -1);
+    const std::int64_t micro_batch = flags_.count("micro-batch-size", -1, most_sequences);
     out_.plan["micro_batch"] = micro_batch;
     out_.plan["sequence_length"] = flags_.count("seq-length", -1);
     out_.plan["global_batch"] = flags_.count("global-batch-size", micro_batch * data_);
@@ -239,7 +245,7 @@ class Importer {
     const std::string wanted = pattern;
     long long zeros = 0, ones = 0;
     if (std::sscanf(wanted.c_str(), "([0]*%lld+[1]*%lld)%n", &zeros, &ones, &used) == 2 &&
-        static_cast<std::size_t>(used) == wanted.size() && zeros + ones == layers_) {
+        static_cast<std::size_t>(used) == wanted.size() && zeros >= 0 && zeros <= layers_ && ones == layers_ - zeros) {
       dense = zeros;
     } else {
       flags_.fail("moe-layer-freq", "'" + base::printable(pattern) + "' is not understood",
@@ -394,8 +400,8 @@ std::string expand(const std::string& text, std::size_t& at, int depth, const st
         times = times * 10 + (text[at] - '0');
       if (times == 0 || times >= 10000) throw wrong("a number of repeats is missing");
     }
+    if (out.size() + item.size() * static_cast<std::size_t>(times) > 100000) throw wrong("there is too much");
     for (std::int64_t i = 0; i < times; ++i) out += item;
-    if (out.size() > 100000) throw wrong("there is too much");
   }
   return out;
 }

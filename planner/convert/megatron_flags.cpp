@@ -4,6 +4,8 @@
 // (Megatron-LM's own parser takes both for torchrun's flags).
 #include "planner/convert/megatron_flags.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -13,6 +15,8 @@
 namespace hourglass::planner {
 
 namespace {
+
+constexpr std::size_t most_bytes = std::size_t{16} << 20;  // of all words with their variables put in
 
 bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
@@ -74,7 +78,7 @@ std::string expanded(const std::string& word, const std::map<std::string, std::s
       after = close + 1;
     }
     const auto found = variables.find(name);
-    if (found != variables.end() && !found->second.empty())
+    if (found != variables.end() && !found->second.empty() && out.size() <= most_bytes)
       out += found->second;
     else if (!fallback.empty())
       out += fallback;
@@ -90,12 +94,15 @@ std::string expanded(const std::string& word, const std::map<std::string, std::s
 MegatronFlags::MegatronFlags(const std::string& text, std::string where) : where_(std::move(where)) {
   std::map<std::string, std::string> variables;
   std::string current;
+  std::size_t bytes = 0;
   for (const std::string& raw : words_of(text)) {
     const std::size_t equals = raw.find('=');
     const bool assignment =
         equals != std::string::npos && equals > 0 && !raw.starts_with("-") &&
         std::all_of(raw.begin(), raw.begin() + static_cast<std::ptrdiff_t>(equals), is_name_character);
     const std::string word = expanded(raw, variables);
+    bytes += word.size();
+    if (bytes > most_bytes) throw base::Error("its variables hold more than 16 MiB", where_, "write the flags out");
     if (assignment) {
       // The value may hold flags of its own: ARGS="--bf16 --seq-length 4096".
       variables[raw.substr(0, equals)] = word.substr(equals + 1);
@@ -136,7 +143,7 @@ std::string MegatronFlags::text(const std::string& name, const std::string& abse
   return values.empty() ? absent : values.front();
 }
 
-std::int64_t MegatronFlags::count(const std::string& name, std::int64_t absent) {
+std::int64_t MegatronFlags::count(const std::string& name, std::int64_t absent, std::int64_t most) {
   if (!has(name)) {
     if (absent < 0) fail(name, "is missing", "add it");
     return absent;
@@ -144,9 +151,10 @@ std::int64_t MegatronFlags::count(const std::string& name, std::int64_t absent) 
   const std::string value = text(name);
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc() || end != value.data() + value.size() || number < 0 || number > 1'000'000'000'000)
+  if (error != std::errc() || end != value.data() + value.size() || number < 0 || number > most)
     fail(name, "'" + base::printable(value) + "' is no count",
-         value.starts_with("$") ? "set the variable in the script, or write the number" : "write a whole number");
+         value.starts_with("$") ? "set the variable in the script, or write the number"
+                                : fmt::format("write a whole number up to {}", most));
   return number;
 }
 

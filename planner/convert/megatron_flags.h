@@ -15,7 +15,8 @@ class MegatronFlags {
 
   bool has(const std::string& name);
   std::string text(const std::string& name, const std::string& absent = "");
-  std::int64_t count(const std::string& name, std::int64_t absent);  // absent < 0: must be there
+  // absent < 0: must be there
+  std::int64_t count(const std::string& name, std::int64_t absent, std::int64_t most = 1'000'000'000'000);
   std::vector<std::string> texts(const std::string& name);
   std::vector<std::string> unread() const;  // flags nobody asked for
   [[noreturn]] void fail(const std::string& name, const std::string& what, const std::string& fix) const;

@@ -23,7 +23,8 @@ namespace {
 
 using base::Json;
 
-constexpr double largest_overcommit = 1.25;  // our memory is not exact either
+constexpr std::int64_t most_ways = 1'000'000;  // of one kind of parallelism: products of three fit into 64 bits
+constexpr double largest_overcommit = 1.25;    // our memory is not exact either
 
 // Letters and digits in lower case: "Llama 3.1 8b BF16" and "LLAMA3.1-8B" start alike.
 std::string plain(const std::string& text) {
@@ -45,13 +46,13 @@ std::string text(const Json& row, const char* key) {
   return found != row.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-std::int64_t count(const Json& row, const char* key, std::int64_t absent) {
+std::int64_t count(const Json& row, const char* key, std::int64_t absent, std::int64_t most = 10'000'000) {
   const auto found = row.find(key);
   if (found == row.end() || found->is_null()) {
     if (absent > 0) return absent;
     throw Skip{fmt::format("{} is not stated", key)};
   }
-  if (!found->is_number_integer() || found->get<std::int64_t>() < 1 || found->get<std::int64_t>() > 10'000'000) {
+  if (!found->is_number_integer() || found->get<std::int64_t>() < 1 || found->get<std::int64_t>() > most) {
     throw Skip{fmt::format("{} is not a count", key)};
   }
   return found->get<std::int64_t>();
@@ -134,11 +135,11 @@ sim::Inputs inputs_of(const Json& row, const std::string& configs) {
   plan.name = text(row, "id");
   plan.gpus = count(row, "gpus", 0);
   in.cluster.gpus = std::max(in.cluster.gpus, plan.gpus);
-  plan.parallel.tensor = count(row, "TP", 1);
-  plan.parallel.pipeline = count(row, "PP", 1);
-  plan.parallel.context = count(row, "CP", 1);
-  plan.parallel.expert = count(row, "EP", 1);
-  plan.parallel.expert_tensor = count(row, "ETP", 1);
+  plan.parallel.tensor = count(row, "TP", 1, most_ways);
+  plan.parallel.pipeline = count(row, "PP", 1, most_ways);
+  plan.parallel.context = count(row, "CP", 1, most_ways);
+  plan.parallel.expert = count(row, "EP", 1, most_ways);
+  plan.parallel.expert_tensor = count(row, "ETP", 1, most_ways);
   plan.micro_batch = {count(row, "MBS", 0), count(row, "seq", 0)};
   plan.global_batch = count(row, "GBS", 0);
   plan.precision = precision_of(plain(text(row, "precision")));
@@ -155,12 +156,21 @@ sim::Inputs inputs_of(const Json& row, const std::string& configs) {
   return in;
 }
 
+const Json& rows_of(const base::JsonFile& document) {
+  const Json* rows = document.value.is_array() ? &document.value : nullptr;
+  if (document.value.is_object() && document.value.contains("rows")) rows = &document.value["rows"];
+  if (rows == nullptr || !rows->is_array())
+    throw base::Error("holds no list of runs", document.path, "write [...] or {\"rows\": [...]}");
+  return *rows;
+}
+
 }  // namespace
 
 std::vector<PublishedRun> published_runs(const std::string& file, const std::string& configs) {
   const base::JsonFile document = base::load_json(file, std::size_t{64} << 20);
   std::vector<PublishedRun> runs;
-  for (const Json& row : document.value["rows"]) {
+  for (const Json& row : rows_of(document)) {
+    if (!row.is_object()) continue;
     try {
       runs.push_back({text(row, "id"), base::printable(text(row, "model")), inputs_of(row, configs)});
     } catch (const Skip&) {  // add_runs lists them
@@ -172,12 +182,9 @@ std::vector<PublishedRun> published_runs(const std::string& file, const std::str
 
 void add_runs(Validation& out, const std::string& file, const std::string& configs) {
   const base::JsonFile document = base::load_json(file, std::size_t{64} << 20);
-  const Json* rows = document.value.is_array() ? &document.value : nullptr;
-  if (document.value.is_object() && document.value.contains("rows")) rows = &document.value["rows"];
-  if (rows == nullptr || !rows->is_array())
-    throw base::Error("holds no list of runs", file, "write [...] or {\"rows\": [...]}");
-  for (std::size_t i = 0; i < rows->size(); ++i) {
-    const Json& row = (*rows)[i];
+  const Json& rows = rows_of(document);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const Json& row = rows[i];
     std::string id = row.is_object() ? text(row, "id") : "";
     if (id.empty()) id = fmt::format("row {}", i);
     try {

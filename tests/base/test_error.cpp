@@ -50,6 +50,19 @@ TEST_CASE("random streams are fixed by the seed and the distributions have their
   for (int i = 0; i < 1000; ++i) CHECK(c.below(7) < 7);
 }
 
+TEST_CASE("text from outside becomes UTF-8 and one line, and no character is cut") {
+  CHECK(base::utf8("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\n") == "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\n");
+  // Latin-1, a longer form than needed, half a surrogate pair, beyond the last character, a character cut off.
+  CHECK(base::utf8("caf\xe9!") == "caf\\xe9!");
+  CHECK(base::utf8("\xc0\xaf") == "\\xc0\\xaf");
+  CHECK(base::utf8("\xed\xa0\x80") == "\\xed\\xa0\\x80");
+  CHECK(base::utf8("\xf4\x90\x80\x80") == "\\xf4\\x90\\x80\\x80");
+  CHECK(base::utf8("\xe2\x82") == "\\xe2\\x82");
+  CHECK(base::printable("a\nb\xff") == "a\\x0ab\\xff");
+  CHECK(base::printable(std::string(119, 'a') + "\xc3\xa9") == std::string(119, 'a') + "...");
+  CHECK(base::printable(std::string(118, 'a') + "\xc3\xa9") == std::string(118, 'a') + "\xc3\xa9");
+}
+
 TEST_CASE("text inside markup cannot open a tag, end an attribute or start an entity") {
   CHECK(base::escaped_markup("</script> a=\"b\" & 'c'") == "&lt;/script&gt; a=&quot;b&quot; &amp; 'c'");
   CHECK(base::escaped_markup("").empty());

@@ -75,6 +75,22 @@ TEST_CASE("overrides reach nested keys and list items, and refuse what is not th
   CHECK_THROWS_AS(base::apply_override(json, "a.b.c=1"), base::UsageError);
 }
 
+TEST_CASE("an object with thousands of keys is refused before looking them up takes minutes") {
+  std::string text = "{";
+  for (int i = 0; i < 2001; ++i) text += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":1";
+  CHECK_THROWS_WITH_AS(parse_json(text + "}", "f.json"), doctest::Contains("more than 2000 keys"), base::Error);
+}
+
+TEST_CASE("the value of an override is as strict as a file, and can be written again") {
+  base::Json json = parse_json(R"({"a": 1})", "f.json");
+  const std::string deep(2000, '[');
+  CHECK_THROWS_WITH_AS(base::apply_override(json, "a=" + deep + std::string(2000, ']')), doctest::Contains("nested"),
+                       base::Error);
+  CHECK_THROWS_WITH_AS(base::apply_override(json, R"(a={"b": 1, "b": 2})"), doctest::Contains("twice"), base::Error);
+  base::apply_override(json, "a=caf\xe9");
+  CHECK(json.dump() == R"({"a":"caf\\xe9"})");
+}
+
 TEST_CASE("fuzz: mutated JSON is parsed or refused with an Error, never anything else") {
   const std::string seed = R"({"schema":"1.0.0","x":[1,2.5e3,-4,{"y":null,"z":[true,false,"A\u0041"]}],"k":"v"})";
   base::Random random(11);

@@ -4,7 +4,9 @@
 Each case is a command, the exit code, and words that the line must contain; PLAN, CLUSTER, PROFILE and MODEL in a command
 are paths of copies of the shipped files, changed by `edit` first.
 """
+import concurrent.futures
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -13,9 +15,10 @@ import tempfile
 
 root = pathlib.Path(__file__).resolve().parent.parent.parent
 program = sys.argv[1]
-faults = count = 0
 
-
+# Cases run beside each other; what is wrong with each is printed at the end, in their order.
+pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+cases = []
 scratch = tempfile.TemporaryDirectory(prefix="hourglass-bad-")
 
 
@@ -30,8 +33,11 @@ def workspace():
 
 
 def check(what, arguments, code, *words, edit=None):
-    global faults, count
-    count += 1
+    cases.append(pool.submit(fault_of, what, arguments, code, words, edit))
+
+
+def fault_of(what, arguments, code, words, edit):
+    """What is wrong with a case; None if nothing is."""
     folder = workspace()
     paths = {"PLAN": folder / "plans/deepseek-v3.json", "CLUSTER": folder / "clusters/h800.json",
              "PROFILE": folder / "profiles/h800.json", "MODEL": folder / "models/deepseek-v3.json", "FOLDER": folder, "ORDER": folder / "order.json"}
@@ -48,9 +54,7 @@ def check(what, arguments, code, *words, edit=None):
     if done.stdout:
         problems.append("something on stdout")
     problems += [f"'{word}' is not said" for word in words if word not in done.stderr]
-    if problems:
-        faults += 1
-        print(f"{what}: {'; '.join(problems)}\n  {' '.join(command)}\n  {done.stderr.strip()[:500]}")
+    return f"{what}: {'; '.join(problems)}\n  {' '.join(command)}\n  {done.stderr.strip()[:500]}" if problems else None
 
 
 def change(which, **values):
@@ -373,5 +377,8 @@ check("unknown blocks", ["diff", simulated, measured, "--blocks", "pair"], 2, "d
 check("blocks of traces that state none", ["diff", measured, measured, "--blocks", "pairs"], 2, "neither trace")
 check("unknown format of diff", ["diff", old, old, "--format", "svg"], 2, "csv")
 
-print(f"{count} kinds of bad input, {faults} faults")
+faults = [fault for fault in (case.result() for case in cases) if fault]
+for fault in faults:
+    print(fault)
+print(f"{len(cases)} kinds of bad input, {len(faults)} faults")
 sys.exit(1 if faults else 0)

@@ -5,7 +5,9 @@ A last line '[exit N]' states an exit code other than 0; lines of stderr are mar
 rewritten from what the program prints now, to be reviewed in the diff. Commands run in the root of the repository.
 """
 import argparse
+import concurrent.futures
 import difflib
+import os
 import pathlib
 import re
 import shlex
@@ -46,12 +48,13 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--update", action="store_true")
     options = parser.parse_args()
-    faults, seen = 0, set()
-    for path in sorted((here / "golden").glob("*.txt")):
-        first, _, expected = path.read_text().partition("\n")
-        command = first.removeprefix("$ ")
-        seen.add(command)
-        actual = run(options.program, command)
+    paths = sorted((here / "golden").glob("*.txt"))
+    texts = [path.read_text().partition("\n") for path in paths]
+    commands = [first.removeprefix("$ ") for first, _, _ in texts]
+    faults, seen = 0, set(commands)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        outputs = list(pool.map(lambda command: run(options.program, command), commands))
+    for path, (first, _, expected), command, actual in zip(paths, texts, commands, outputs):
         if options.update:
             path.write_text(f"{first}\n{actual}")
         elif actual != expected:

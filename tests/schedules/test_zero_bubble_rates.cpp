@@ -22,7 +22,8 @@ TEST_CASE("the bubble rates of the Zero Bubble paper come out to four digits") {
     costs.backward_weight = each["W"];
     costs.p2p = each["p2p"];
     const double work = micro_batches * (costs.forward + costs.backward());
-    for (const auto& [name, printed] : each["bubble_rate"].items()) {
+    for (const auto& [key, printed] : each["bubble_rate"].items()) {
+      const std::string& name = key;  // which CAPTURE's lambda can hold
       CAPTURE(name);
       CAPTURE(ranks);
       const schedules::Schedule schedule = schedules::generate(name, {ranks, micro_batches, 0});

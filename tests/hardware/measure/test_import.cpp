@@ -81,6 +81,33 @@ TEST_CASE("what is imported is what the sample reader reads") {
   }
 }
 
+TEST_CASE("DeepEP: more ranks than experts are skipped, and no sample file may have them") {
+  ImportOptions import = options();
+  import.ranks = 1024;
+  CHECK_THROWS_WITH_AS(import_deepep(deepep, import), doctest::Contains("256 experts are fewer than the 1024 ranks"),
+                       base::Error);
+  base::Json file = samples_json(import_deepep(deepep, [&] { return import.ranks = 16, import; }()).set);
+  CHECK_NOTHROW(read_samples(file, "f.json"));
+  file["samples"][0]["groups"] = 300;
+  CHECK_THROWS_WITH_AS(read_samples(file, "f.json"), doctest::Contains("groups is 300, more than experts"),
+                       base::Error);
+  file["samples"][0]["groups"] = 0;
+  CHECK_THROWS_WITH_AS(read_samples(file, "f.json"), doctest::Contains("groups is 0"), base::Error);
+  file["samples"][0]["groups"] = 2;
+  file["common"] = {{"name", std::string(5000, 'a')}};  // of every sample
+  file["samples"][0].erase("name");
+  CHECK_THROWS_WITH_AS(read_samples(file, "f.json"), doctest::Contains("5000 bytes long"), base::Error);
+}
+
+TEST_CASE("names in a log that is not UTF-8 can be written as samples") {
+  ImportOptions import = options();
+  import.op = "gemm", import.dtype = "bf16", import.source = "T\xfcrk";
+  const Imported imported = import_csv("m,n,k,us,name\n1,2,3,4,caf\xe9\n", import);
+  REQUIRE(imported.set.samples.size() == 1);
+  CHECK(imported.set.samples[0].name == "caf\\xe9");
+  CHECK(samples_json(imported.set).dump().find("T\\\\xfcrk") != std::string::npos);
+}
+
 TEST_CASE("a log without any measurement is an error") {
   for (const std::string& format : import_formats()) {
     CAPTURE(format);

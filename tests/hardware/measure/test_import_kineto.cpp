@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <zlib.h>
 
 #include <filesystem>
 #include <fstream>
@@ -104,6 +105,27 @@ TEST_CASE("a bad table is refused") {
   }
 }
 
+TEST_CASE("a kernel's name that is cut within a character can be written") {
+  const TemporaryFile file("cut_name.json");
+  std::ofstream(file.path) << R"({"traceEvents": [{"ph": "X", "cat": "kernel", "ts": 1, "dur": 1, "name": ")"
+                           << std::string(511, 'a') << "\xc3\xa9\"}]}";
+  const Trace trace = hardware::load_trace(file.path, our_table());
+  CHECK(trace.names[0] == std::string(511, 'a') + "\\xc3");
+  CHECK(!hardware::trace_json(trace, hardware::trace_summary(trace), {}).dump().empty());
+}
+
+TEST_CASE("a packed file that unpacks to one endless string is refused") {
+  const TemporaryFile file("bomb.json.gz");
+  const gzFile packed = gzopen(file.path.c_str(), "wb1");
+  REQUIRE(packed != nullptr);
+  const std::string start = R"({"traceName": ")", piece(1 << 20, 'a');
+  gzwrite(packed, start.data(), static_cast<unsigned>(start.size()));
+  for (int i = 0; i < 70; ++i) gzwrite(packed, piece.data(), static_cast<unsigned>(piece.size()));
+  gzclose(packed);
+  CHECK(std::filesystem::file_size(file.path) < (1u << 20));
+  CHECK_THROWS_WITH_AS(hardware::load_trace(file.path, our_table()), doctest::Contains("64 MiB"), base::Error);
+}
+
 TEST_CASE("files that are no trace are refused") {
   CHECK_THROWS_AS(hardware::load_trace("/nonexistent.json", our_table()), base::Error);
   CHECK_THROWS_AS(hardware::load_trace("/tmp", our_table()), base::Error);
@@ -158,9 +180,9 @@ TEST_CASE("DeepSeek's trace: every class as in the hand-made summary, to the mic
                                                     {"activation", 2504},
                                                     {"router", 639},
                                                     {"layout", 410}};
-  for (const auto& [name, us] : classes) {
-    CAPTURE(name);
-    CHECK(std::abs(class_us(summary, name) - us) < 1.0);
+  for (const auto& each : classes) {
+    CAPTURE(each.first);
+    CHECK(std::abs(class_us(summary, each.first) - each.second) < 1.0);
   }
   CHECK(std::abs(class_us(summary, "elementwise") + class_us(summary, "copy") - 2840.0) < 1.0);
   CHECK(class_us(summary, "unclassified") == 0.0);
@@ -185,11 +207,11 @@ TEST_CASE("DeepSeek's trace: phases by annotations and by kernel order are the s
   for (const Trace* trace : {&by_annotation, &by_order}) {
     const TraceSummary summary = hardware::trace_summary(*trace);
     CHECK(summary.phases.size() == 10);
-    for (const auto& [name, us] : spans) {
+    for (const auto& each : spans) {
       for (const hardware::PhaseTotal& phase : summary.phases) {
-        if (phase.phase != name) continue;
-        CAPTURE(name);
-        CHECK(phase.span_us == us);
+        if (phase.phase != each.first) continue;
+        CAPTURE(each.first);
+        CHECK(phase.span_us == each.second);
       }
     }
   }

@@ -63,10 +63,10 @@ TEST_CASE("DeepSeek's DualPipe trace: every kernel classified, totals and phases
                                                      {"norm", 3448},
                                                      {"rotary", 3087},
                                                      {"activation", 2504}};
-  for (const auto& [name, us] : expected) {
-    CAPTURE(name);
-    REQUIRE(total(summary, name) != nullptr);
-    CHECK(total(summary, name)->us == us);
+  for (const auto& each : expected) {
+    CAPTURE(each.first);
+    REQUIRE(total(summary, each.first) != nullptr);
+    CHECK(total(summary, each.first)->us == each.second);
   }
   for (const PhaseTotal& phase : summary.phases) {
     if (phase.phase == "attn(F)") CHECK(phase.span_us == std::vector<double>{4833, 4393, 4567, 4602});

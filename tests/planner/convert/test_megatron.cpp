@@ -96,3 +96,23 @@ TEST_CASE("what is missing or wrong is said") {
   CHECK_THROWS_AS(planner::import_megatron(base + "--num-experts 8 --moe-layer-freq 3", options(8)), base::Error);
   CHECK_THROWS_AS(planner::import_megatron("--num-layers 4", options(8)), base::Error);
 }
+
+TEST_CASE("a script that would grow without end, and sizes beyond all machines, are refused") {
+  std::string script = "A0=xxxxxxxx\n";
+  for (int i = 1; i < 40; ++i) {
+    const std::string last = "${A" + std::to_string(i - 1) + "}";
+    script += "A" + std::to_string(i) + "=" + last + last + "\n";
+  }
+  CHECK_THROWS_WITH_AS(planner::import_megatron(script + "--num-layers 4", options(8)), doctest::Contains("16 MiB"),
+                       base::Error);
+  CHECK_THROWS_WITH_AS(planner::parse_layout("((t*9999)*9999)*9999", "f"), doctest::Contains("too much"), base::Error);
+  const std::string dense =
+      "--num-layers 4 --hidden-size 512 --num-attention-heads 8 --seq-length 512 --micro-batch-size 1 ";
+  for (const char* flags :
+       {"--tensor-model-parallel-size 999999999999", "--num-layers 999999999999",
+        "--num-virtual-stages-per-pipeline-rank 999999999", "--micro-batch-size 999999999999",
+        "--nproc-per-node 999999999999", "--num-experts 8 --moe-layer-freq \"([0]*9223372036854775807+[1]*9)\""}) {
+    CAPTURE(flags);
+    CHECK_THROWS_AS(planner::import_megatron(dense + flags, options(8)), base::Error);
+  }
+}

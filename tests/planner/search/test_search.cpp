@@ -14,6 +14,7 @@
 #include "planner/search/search_engine.h"
 #include "planner/search/search_files.h"
 #include "planner/search/search_sanity.h"
+#include "planner/validation/validate.h"
 #include "sim/training/simulate.h"
 
 using namespace hourglass;
@@ -212,4 +213,18 @@ TEST_CASE("published layouts among all of their space: one that is nearly the be
   CHECK((rows[0].faster == 0) == (rows[0].best_s == rows[0].step_s));
   CHECK(rows[0].faster < rows[0].simulated / 10);
   CHECK(rows[1].refused.find("GiB") != std::string::npos);
+}
+
+TEST_CASE(
+    "a file without a list of runs is refused; rows that are none, or too many ways of parallelism, are left out") {
+  const std::string configs = std::string(HOURGLASS_SOURCE_DIR) + "/configs", file = scratch("runs") + ".json";
+  for (const char* text : {"5", "{}", R"({"rows": 5})"}) {
+    std::ofstream(file) << text;
+    CHECK_THROWS_WITH_AS(planner::published_runs(file, configs), doctest::Contains("no list of runs"), base::Error);
+  }
+  std::ofstream(file)
+      << R"([5, null, {"model": "Llama 3.1 8B", "hardware": "H100", "gpus": 8, "MBS": 1, "GBS": 8, "seq": 4096,
+                             "precision": "bf16", "TP": 9999999, "PP": 9999999, "CP": 9999999}])";
+  CHECK(planner::published_runs(file, configs).empty());
+  std::filesystem::remove(file);
 }

@@ -136,7 +136,7 @@ TEST_CASE("expert loads: mean one, wider with sigma, and two micro-batches corre
   sim::Variation variation;
   variation.expert_skew = 0.5;
   variation.expert_persistence = 0.25;
-  double xy = 0.0, xx = 0.0, yy = 0.0, x_sum = 0.0, y_sum = 0.0;
+  double xy = 0.0, xx = 0.0, x_sum = 0.0, y_sum = 0.0;
   constexpr int layers = 400, gpus = 256;
   for (std::uint64_t layer = 0; layer < layers; ++layer) {
     const auto a = sim::gpu_loads(variation, 256, gpus, layer, 3), b = sim::gpu_loads(variation, 256, gpus, layer, 4);
@@ -145,7 +145,6 @@ TEST_CASE("expert loads: mean one, wider with sigma, and two micro-batches corre
       const double x = std::log(static_cast<double>(a[e])), y = std::log(static_cast<double>(b[e]));
       xy += x * y;
       xx += x * x;
-      yy += y * y;
       x_sum += x;
       y_sum += y;
     }
