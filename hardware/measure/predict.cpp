@@ -18,11 +18,11 @@ model::Dtype dtype_of(const Sample& s) {
 }
 
 // The operators of one sample, by the op's name.
-class Reading {
+class OperatorsOf {
  public:
-  explicit Reading(const Sample& sample) : s_(sample) {}
+  explicit OperatorsOf(const Sample& sample) : s_(sample) {}
 
-  std::vector<model::OperatorKind> operators() const {
+  std::vector<model::OperatorKind> all() const {
     if (s_.op == "gemm") return {gemm(s_.weight_gradient)};
     if (s_.op == "quantized_linear") return {gemm(false), cast()};
     if (s_.op == "grouped_gemm") return {grouped_gemm()};
@@ -100,7 +100,7 @@ double call_seconds(const Profile& profile, const Cost& cost) {
 
 Measured measured(const Sample& s) {
   Measured out;
-  out.operators = Reading(s).operators();
+  out.operators = OperatorsOf(s).all();
   if (s.shape.contains("ranks_per_node"))
     out.layout.ranks_per_domain = static_cast<std::int64_t>(s.at("ranks_per_node"));
   if (s.op == "send_recv") out.layout.ranks_per_domain = s.at("same_node") > 0.0 ? 2 : 1;
