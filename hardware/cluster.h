@@ -43,7 +43,7 @@ struct Cluster {
   double price_per_gpu_hour = 0.0;  // USD
   double host_launch_s = 0.0;       // of the host to issue one kernel; 0: not modelled
   Fabric fabric;
-  std::string profile;  // the profile measured on this GPU, a name under configs/profiles
+  std::string profile;  // the profile measured on this GPU, a name or a path (base/configs.h)
 };
 
 // `document` is a parsed configs/clusters/*.json; `file` is named in errors.
