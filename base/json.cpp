@@ -9,6 +9,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "base/configs.h"
 #include "base/error.h"
 
 namespace hourglass::base {
@@ -118,6 +119,7 @@ Json parse_json(std::string_view text, const std::string& file, std::size_t larg
 }
 
 JsonFile load_json(const std::string& path, std::size_t largest) {
+  if (const auto text = built_in(path)) return {path, fnv1a(*text), parse_json(*text, path, largest)};
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) throw Error("no such file", path, "check the path");
   if (std::filesystem::is_directory(path, ignored)) throw Error("is a folder", path, "name a JSON file in it");

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <ctime>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/units.h"
@@ -84,7 +85,9 @@ hardware::SampleSet samples_of(const reports::BenchReport& report, const base::P
   return set;
 }
 
-void predict(reports::BenchReport& report, const std::string& cluster_file, const std::string& profile_file) {
+void predict(reports::BenchReport& report, const std::string& named_cluster, const std::string& named_profile) {
+  const std::string cluster_file = base::resolve(base::Config::cluster, named_cluster),
+                    profile_file = base::resolve(base::Config::profile, named_profile);
   const hardware::Cluster cluster = hardware::read_cluster(base::load_json(cluster_file).value, cluster_file);
   const hardware::Profile profile = hardware::read_profile(base::load_json(profile_file).value, profile_file);
   for (const kernels::Measurement& m : report.measurements)
@@ -123,8 +126,8 @@ Options bench_options() {
                                "instead of a suite: a whole layer's F, B and W, dense and MoE (cpu)");
   options.text("output,o", "FILE", "write the samples, for calibrate");
   options.text("cluster-out", "FILE", "measure what the device can do at most and write it as a cluster file (cpu)");
-  options.text("cluster", "FILE", "with --profile: print what they predict beside what is measured");
-  options.text("profile", "FILE", "with --cluster");
+  options.text("cluster", "CLUSTER", "with --profile: print what they predict beside what is measured");
+  options.text("profile", "PROFILE", "with --cluster");
   options.number<int>("threads", "N", "of the CPU; 0: all cores", 0);
   options.number<double>("seconds", "S", "at most, for each case", 2.0);
   options.number<double>("noise", "X", "stop when the mean's coefficient of variation is X", 0.01);

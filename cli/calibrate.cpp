@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "cli/command.h"
@@ -10,24 +11,25 @@ namespace hourglass::cli {
 
 int calibrate(const Invocation& invocation) {
   Options options;
-  options.text("cluster", "FILE", "the cluster measured on (its peaks are the scale)");
-  options.text("base", "FILE", "the profile to start from; classes without samples keep it");
+  options.text("cluster", "CLUSTER", "the cluster measured on, a name or a file (its peaks are the scale)");
+  options.text("base", "PROFILE", "the profile to start from; classes without samples keep it");
   options.text("output,o", "FILE", "write the fitted profile");
   options.text("plot", "FILE", "draw the residuals as SVG");
   options.number<std::int64_t>("smallest-rows", "M", "leave out GEMMs with fewer rows", 64);
   options.texts("samples", "FILE", "measurements; may be repeated, or named bare");
   add_format(options, "text (default), json: every sample with its error, csv, jsonl or markdown");
   Values values;
-  const Usage usage = {
-      "hourglass calibrate --cluster CLUSTER.json --base PROFILE.json SAMPLES.json... [-o PROFILE.json]",
-      "Fits a profile to measured kernels and shows its error on samples it did not see.",
-      {"samples*"}};
+  const Usage usage = {"hourglass calibrate --cluster CLUSTER --base PROFILE SAMPLES.json... [-o PROFILE.json]",
+                       "Fits a profile to measured kernels and shows its error on samples it did not see.",
+                       {"samples*"}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = format_of(values, result_formats());
-  const std::string cluster_file = required(values, "cluster", "--cluster"),
-                    base_file = required(values, "base", "--base");
+  const std::string named_cluster = required(values, "cluster", "--cluster"),
+                    named_base = required(values, "base", "--base");
   if (!values.has("samples"))
     throw base::UsageError("there are no samples", "hourglass calibrate", "name at least one SAMPLES.json");
+  const std::string cluster_file = base::resolve(base::Config::cluster, named_cluster),
+                    base_file = base::resolve(base::Config::profile, named_base);
   const hardware::Cluster cluster = hardware::read_cluster(base::load_json(cluster_file).value, cluster_file);
   const hardware::Profile profile = hardware::read_profile(base::load_json(base_file).value, base_file);
   std::vector<hardware::SampleSet> sets;

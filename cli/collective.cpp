@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/units.h"
@@ -62,13 +62,11 @@ void check_options(const CollectiveOptions& options) {
   range(options.tokens, 0, 1 << 20, "--tokens");
 }
 
-// The profile measured on this GPU lies beside the clusters unless told otherwise.
+// The profile measured on this GPU, unless told otherwise.
 hardware::Profile load_profile(NetworkInputs& inputs, const Values& values) {
   const std::string path = values.has("profile")
-                               ? values.text("profile")
-                               : (std::filesystem::path(inputs.cluster_file).parent_path().parent_path() / "profiles" /
-                                  (inputs.cluster.profile + ".json"))
-                                     .string();
+                               ? base::resolve(base::Config::profile, values.text("profile"))
+                               : base::resolve(base::Config::profile, inputs.cluster.profile, inputs.cluster_file);
   const base::JsonFile file = base::load_json(path);
   inputs.provenance.inputs.push_back({path, file.text_hash});
   inputs.provenance.profile = inputs.cluster.profile;
@@ -146,7 +144,7 @@ int collective(const Invocation& invocation) {
   options.fill("ranks", "N", "GPUs that take part: the first of the cluster (default 64)", chosen.ranks);
   options.text("algorithm", "NAME", "flat (rings, direct) or hierarchical", "flat");
   options.text("routing", "NAME", "ecmp, destination-modulo or adaptive", "destination-modulo");
-  options.text("profile", "FILE", "profile with the links' efficiencies (default: the cluster's)");
+  options.text("profile", "PROFILE", "profile with the links' efficiencies (default: the cluster's)");
   options.fill("seed", "N", "of the hash and of drawn routings (default 1)", chosen.seed);
   add_network_options(options);
   add_result_format(options);

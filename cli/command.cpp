@@ -49,10 +49,6 @@ std::size_t place_among(const std::vector<std::string>& choices, const std::stri
   return static_cast<std::size_t>(found - choices.begin());
 }
 
-std::string shipped(const std::string& path) {
-  return std::filesystem::exists(path) ? path : HOURGLASS_SOURCE_DIR "/" + path;
-}
-
 std::vector<std::string> result_formats(const std::vector<std::string>& more) {
   std::vector<std::string> formats = {"text", "json", "csv", "jsonl", "markdown"};
   formats.insert(formats.end(), more.begin(), more.end());

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,15 @@ int bench(const Invocation& invocation);
 int numerics(const Invocation& invocation);
 int run(const Invocation& invocation);
 int sensitivity(const Invocation& invocation);
+int man(const Invocation& invocation);
+int completion(const Invocation& invocation);
+
+struct Command {
+  const char* name;
+  int (*run)(const Invocation&);
+  const char* summary;
+};
+std::span<const Command> commands();  // in main.cpp, in the order of the help
 
 // The options of every command that reads a plan: --set, --format.
 void add_format(Options& options, const std::string& choices);
@@ -60,9 +70,6 @@ void write_result(const std::string& format, const Rendering& result);
 // The place of `text` among the choices. Throws base::UsageError at `where` if it is none: "unknown `what` 'text'".
 std::size_t place_among(const std::vector<std::string>& choices, const std::string& text, const std::string& what,
                         const std::string& where);
-// A file of configs/ ("configs/kineto/kernels.json"): in the folder where the command is called, else where it was
-// built.
-std::string shipped(const std::string& path);
 // The shipped table of kernel names, after the user's own (--kernels).
 hardware::KernelTable kernel_table(const Values& values);
 // A required argument; `what` is named when it is missing.

@@ -42,7 +42,7 @@ planner::CompareOptions compare_options(const Values& values) {
 schedules::Shape shape_of(const Values& values, const std::string& swept) {
   const auto number = [&](const std::string& option, const std::string& variable) {
     if (values.has(option)) return values.get<int>(option);
-    if (swept != variable) throw base::UsageError("is missing", "--" + option, "give it, or name a PLAN.json");
+    if (swept != variable) throw base::UsageError("is missing", "--" + option, "give it, or name a PLAN");
     return 1;
   };
   return {number("ranks", "pipeline_ranks"), number("micro-batches", "micro_batches"), 0};
@@ -86,7 +86,7 @@ void check_exclusive(const Values& values) {
                                "use --set plan.key=value");
     }
   } else if (values.has("set")) {
-    throw base::UsageError("overrides a plan, but none is given", "--set", "name a PLAN.json");
+    throw base::UsageError("overrides a plan, but none is given", "--set", "name a PLAN");
   }
 }
 
@@ -99,7 +99,7 @@ int compare_clusters(const Values& values, const Invocation& invocation) {
   const std::vector<std::string> names = split(values.text("clusters"), ',');
   if (names.empty()) throw base::UsageError("the list is empty", "--clusters", "name some, e.g. h800,h100");
   planner::ClusterComparison comparison =
-      planner::compare_clusters(required(values, "plan", "PLAN.json"), names, overrides(values));
+      planner::compare_clusters(required(values, "plan", "PLAN"), names, overrides(values));
   comparison.provenance.argv = invocation.argv;
   write_result(format, {[&] { return reports::clusters_text(comparison); },
                         [&] { return reports::clusters_json(comparison); },
@@ -130,7 +130,7 @@ int compare(const Invocation& invocation) {
   const Options options = compare_command_options();
   Values values;
   const Usage usage = {
-      "hourglass compare [PLAN.json | --ranks P --micro-batches M --costs LIST] [options]",
+      "hourglass compare [PLAN | --ranks P --micro-batches M --costs LIST] [options]",
       "Pipeline schedules side by side, on a plan or on abstract costs; or one plan on several clusters.",
       {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;

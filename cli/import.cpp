@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "cli/command.h"
@@ -42,14 +43,9 @@ int import_trace(const Values& values, const std::string& path, const base::Prov
   return 0;
 }
 
-// A name is one of ours: configs/clusters/NAME.json here, or beside the source.
-std::string cluster_path(const std::string& name) {
-  if (name.ends_with(".json")) return name;
-  return shipped("configs/clusters/" + name + ".json");
-}
-
-// How a file names another: relative to its own folder.
-std::string seen_from(const std::string& file, const std::string& other) {
+// How a file names another: what ships by its name, else relative to its own folder.
+std::string seen_from(const std::string& file, base::Config kind, const std::string& other) {
+  if (const std::string name = base::name_or_path(kind, other); file.empty() || !base::is_path(name)) return name;
   const std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
   return std::filesystem::absolute(other).lexically_normal().lexically_relative(folder.lexically_normal()).string();
 }
@@ -67,12 +63,13 @@ int import_plan(const Values& values, const std::string& source) {
   format_of(values, {"json"});
   planner::MegatronOptions options;
   options.file = is_text ? "flags" : source;
-  const std::string cluster = cluster_path(values.has("cluster") ? values.text("cluster") : "h100");
-  const std::string model = values.has("model") ? values.text("model") : "";
+  const std::string cluster =
+      base::resolve(base::Config::cluster, values.has("cluster") ? values.text("cluster") : "h100");
+  const std::string model = values.has("model") ? base::resolve(base::Config::model, values.text("model")) : "";
   const std::string output = values.has("output") ? values.text("output") : "";
-  if (!std::filesystem::exists(cluster)) throw base::Error("cannot be opened", cluster, "name a cluster file");
-  options.cluster = output.empty() ? cluster : seen_from(output, cluster);
-  options.model = output.empty() || model.empty() ? model : seen_from(output, model);
+  base::load_json(cluster);  // the plan shall not name what is not there
+  options.cluster = seen_from(output, base::Config::cluster, cluster);
+  if (!model.empty()) options.model = seen_from(output, base::Config::model, model);
   if (values.has("gpus")) options.gpus = values.get<std::int64_t>("gpus");
   planner::MegatronImport imported = planner::import_megatron(is_text ? source : read_log(source), options);
   if (output.empty()) {
@@ -123,7 +120,7 @@ Invocation with_flags_as_file(Invocation invocation) {
 }  // namespace
 
 hardware::KernelTable kernel_table(const Values& values) {
-  hardware::KernelTable table = hardware::load_kernel_table(shipped("configs/kineto/kernels.json"));
+  hardware::KernelTable table = hardware::load_kernel_table(base::shipped("kineto/kernels.json"));
   if (values.has("kernels")) table = hardware::load_kernel_table(values.text("kernels"), table);
   return table;
 }
@@ -142,8 +139,8 @@ int import_measurements(const Invocation& invocation) {
   options.fill("tokens", "N", "deepep: tokens a rank", import.tokens);
   options.text("map", "LIST", "nvbench, csv: m=M,n=N,k=K,us=latency_us");
   options.text("kernels", "FILE", "kineto: your own mapping of kernel names to classes, tried before the shipped one");
-  options.text("cluster", "NAME", "megatron: the plan's cluster, h100 (default), h800, ... or a file");
-  options.text("model", "FILE", "megatron: a config.json, in place of the model in the flags");
+  options.text("cluster", "CLUSTER", "megatron: the plan's cluster, a name (default h100) or a file");
+  options.text("model", "MODEL", "megatron: a name or a config.json, in place of the model in the flags");
   options.number<std::int64_t>("gpus", "N", "megatron: GPUs, if the launcher's flags do not say");
   add_format(options,
              "kineto: text (default), json, csv, jsonl or markdown; samples: json (default), csv, jsonl or markdown");

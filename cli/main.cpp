@@ -8,18 +8,13 @@
 #include "base/error.h"
 #include "base/provenance.h"
 #include "cli/command.h"
+#include "cli/processor.h"
 
 namespace {
 
 using namespace hourglass;
 
-struct Command {
-  const char* name;
-  int (*run)(const cli::Invocation&);
-  const char* summary;
-};
-
-constexpr Command commands[] = {
+constexpr cli::Command command_table[] = {
     {"plan", cli::plan, "GPU-hour budget of a whole training run: stages, days, cost, memory fit, with a range"},
     {"simulate", cli::simulate, "one training step: where each rank's time and memory go"},
     {"compare", cli::compare, "pipeline schedules side by side, on a plan or on abstract costs"},
@@ -28,7 +23,7 @@ constexpr Command commands[] = {
      "what links, chips and balance are worth: each moved by 10 %, largest effect first"},
     {"schedule", cli::schedule, "print a pipeline schedule, or check a foreign one"},
     {"run", cli::run, "execute a schedule for real on a small model, and compare it with its prediction"},
-    {"model", cli::model, "parameters, FLOPs and KV cache of a Hugging Face config.json"},
+    {"model", cli::model, "parameters, FLOPs and KV cache of a model"},
     {"collective", cli::collective,
      "one collective or MoE all-to-all on the cluster: time, bandwidth, the limiting link"},
     {"topology", cli::topology, "the cluster's network: switches, links, cost, or a drawing"},
@@ -39,14 +34,23 @@ constexpr Command commands[] = {
     {"calibrate", cli::calibrate, "fit a profile to measured kernels, with its error on kernels it did not see"},
     {"bench", cli::bench, "measure this machine's kernels into samples: CPU, CUDA or NCCL"},
     {"numerics", cli::numerics, "what FP8 costs and gains: accumulation, promotion, scales, formats, throughput"},
+    {"man", cli::man, "this program's manual page: hourglass man | man -l -"},
+    {"completion", cli::completion, "for bash and zsh: source <(hourglass completion bash)"},
 };
+
+}  // namespace
+
+std::span<const cli::Command> cli::commands() { return command_table; }
+
+namespace {
 
 std::string help() {
   std::string text =
       "Hourglass counts the GPU-hours of a training run before the GPUs are bought.\n\nusage: hourglass COMMAND "
       "[options]\n\n";
-  for (const Command& command : commands) text += fmt::format("  {:<11} {}\n", command.name, command.summary);
-  return text + "\n'hourglass COMMAND --help' tells more; start with: hourglass plan configs/plans/deepseek-v3.json\n";
+  for (const cli::Command& command : command_table) text += fmt::format("  {:<11} {}\n", command.name, command.summary);
+  text += "\nPLAN, MODEL, CLUSTER and PROFILE are names of what ships (deepseek-v3, h800) or paths of files.\n";
+  return text + "'hourglass COMMAND --help' tells more; start with: hourglass plan deepseek-v3\n";
 }
 
 int run(const std::vector<std::string>& argv) {
@@ -61,7 +65,7 @@ int run(const std::vector<std::string>& argv) {
     return 0;
   }
   std::vector<std::string> names;
-  for (const Command& command : commands) {
+  for (const cli::Command& command : command_table) {
     if (name == command.name) return command.run({argv, {argv.begin() + 2, argv.end()}});
     names.push_back(command.name);
   }
@@ -74,6 +78,7 @@ int run(const std::vector<std::string>& argv) {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_DFL);  // whoever started us: when the reader of a pipe has enough, that is the end
   try {
+    cli::run_for_processor(argv);
     return run({argv, argv + argc});
   } catch (const base::UsageError& error) {
     fmt::print(stderr, "error: {}\n", error.what());

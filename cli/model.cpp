@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "cli/command.h"
@@ -14,8 +15,8 @@ int model(const Invocation& invocation) {
   options.fill("sequence-length", "N", "tokens of a sequence, for the FLOPs (default 4096)", sequence_length);
   add_result_format(options);
   Values values;
-  const Usage usage = {"hourglass model CONFIG.json [options]",
-                       "Parameters, FLOPs and KV cache of a Hugging Face config.json.",
+  const Usage usage = {"hourglass model MODEL [options]",
+                       "Parameters, FLOPs and KV cache of a model: a name or a Hugging Face config.json.",
                        {"config"}};
   if (!parse(invocation, usage, options, values)) return 0;
   if (sequence_length < 1 || sequence_length > 1 << 24) {
@@ -23,7 +24,7 @@ int model(const Invocation& invocation) {
                            "use 1 to 16777216");
   }
   const std::string format = format_of(values, result_formats());
-  const std::string path = required(values, "config", "CONFIG.json");
+  const std::string path = base::resolve(base::Config::model, required(values, "config", "MODEL"));
   const hourglass::model::ModelSpec spec = hourglass::model::read_model(path);
   base::Provenance provenance;
   provenance.argv = invocation.argv;

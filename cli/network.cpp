@@ -2,13 +2,14 @@
 
 #include <fmt/format.h>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 
 namespace hourglass::cli {
 
 void add_network_options(Options& options) {
-  options.text("cluster", "FILE", "the cluster", "configs/clusters/h800.json");
+  options.text("cluster", "CLUSTER", "a name or a file", "h800");
   options.number<std::int64_t>("gpus", "N", "build only the first N GPUs of it");
   options.texts("fail", "NAME",
                 "take out a plane, switch, NIC or cable: plane0, plane1.spine2, node0.nic3; may be repeated");
@@ -17,7 +18,7 @@ void add_network_options(Options& options) {
 
 NetworkInputs read_network(const Invocation& invocation, const Values& values, std::int64_t gpus) {
   NetworkInputs inputs;
-  inputs.cluster_file = values.text("cluster");
+  inputs.cluster_file = base::resolve(base::Config::cluster, values.text("cluster"));
   base::JsonFile file = base::load_json(inputs.cluster_file);
   inputs.provenance.argv = invocation.argv;
   inputs.provenance.inputs.push_back({inputs.cluster_file, file.text_hash});

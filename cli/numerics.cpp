@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <set>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "cli/command.h"
@@ -50,10 +50,6 @@ std::vector<reports::PrecisionRow> precision_study(const hardware::Cluster& clus
   return rows;
 }
 
-std::string named_or_shipped(const Values& values, const std::string& option, const std::string& path) {
-  return values.has(option) ? values.text(option) : shipped(path);
-}
-
 Options numerics_options() {
   Options options;
   options.numbers("k", "K...", "lengths of the sums; default: 1024 4096 16384");
@@ -61,8 +57,8 @@ Options numerics_options() {
   options.number<int>("bits", "N", "significant bits of the accumulator; Hopper: about 14", 14);
   options.text("data", "DATA", "normal (mean 0) or uniform in [0, 1)", "normal");
   options.number<std::uint64_t>("seed", "N", "of the data", 1);
-  options.text("cluster", "FILE", "default: the shipped h800");
-  options.text("profile", "FILE", "default: the shipped h800");
+  options.text("cluster", "CLUSTER", "a name or a file", "h800");
+  options.text("profile", "PROFILE", "a name or a file", "h800");
   add_result_format(options, {"svg"});
   return options;
 }
@@ -95,8 +91,8 @@ int numerics(const Invocation& invocation) {
   const std::vector<std::int64_t> ks = lengths_of(values);
   const std::uint64_t seed = values.get<std::uint64_t>("seed");
 
-  const std::string cluster_file = named_or_shipped(values, "cluster", "configs/clusters/h800.json"),
-                    profile_file = named_or_shipped(values, "profile", "configs/profiles/h800.json");
+  const std::string cluster_file = base::resolve(base::Config::cluster, values.text("cluster")),
+                    profile_file = base::resolve(base::Config::profile, values.text("profile"));
   const hardware::Cluster cluster = hardware::read_cluster(base::load_json(cluster_file).value, cluster_file);
   const hardware::Profile profile = hardware::read_profile(base::load_json(profile_file).value, profile_file);
 

@@ -85,7 +85,7 @@ class Values {
 };
 
 struct Usage {
-  std::string synopsis;  // "hourglass plan PLAN.json [options]"
+  std::string synopsis;  // "hourglass plan PLAN [options]"
   std::string summary;
   std::vector<std::string>
       positional;  // option names that bare arguments fill, in order; "name*" takes all that follow

@@ -44,7 +44,7 @@ int plan(const Invocation& invocation) {
   options.flag("explain", "text: also print where every cost comes from");
   add_html(options);
   Values values;
-  const Usage usage = {"hourglass plan PLAN.json [options]",
+  const Usage usage = {"hourglass plan PLAN [options]",
                        "The GPU-hour budget of a training run: every stage's step is simulated, then multiplied; its "
                        "range,\nand what failures, checkpoints and restarts add.",
                        {"plan"}};
@@ -54,7 +54,7 @@ int plan(const Invocation& invocation) {
   if (solving && values.has("html")) throw base::UsageError("is for a budget", "--html", "leave out --solve");
   if (values.has("max-days") && !solving)
     throw base::UsageError("is for --solve gpus", "--max-days", "add --solve gpus");
-  sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
+  sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN"), overrides(values));
   inputs.provenance.argv = invocation.argv;
   if (values.has("solve")) return solve(values, inputs, format);
   inputs.provenance.seed = static_cast<std::uint64_t>(inputs.plan.operations.uncertainty.seed);

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "cli/command.h"
@@ -23,7 +23,7 @@ namespace {
 Options search_options() {
   Options options;
   options.text("schedules", "A,B,C", "which to try (default: all)");
-  options.text("clusters", "A,B", "clusters to try: h800, h100, ... or files (default: the plan's)");
+  options.text("clusters", "A,B", "clusters to try: names (h800,h100) or files (default: the plan's)");
   options.text("gpus", "A,B", "GPU counts to try (default: the plan's)");
   options.text("max-gpus", "N", "try all powers of two of nodes up to N GPUs");
   options.text("max-days", "DAYS", "the plan's training stages must end in this");
@@ -113,16 +113,14 @@ planner::SearchOptions read_options(const Values& values) {
   return chosen;
 }
 
-// A name is a file beside the plan's own cluster.
-std::vector<sim::Inputs> on_clusters(sim::Inputs& inputs, const Values& values,
+// A name is looked for as if it stood in the plan.
+std::vector<sim::Inputs> on_clusters(sim::Inputs& inputs, const std::string& plan, const Values& values,
                                      const std::vector<std::string>& assignments) {
   if (!values.has("clusters")) return {};
   std::vector<sim::Inputs> all;
   for (const std::string& name : split(values.text("clusters"), ',')) {
-    const std::filesystem::path beside =
-        std::filesystem::path(inputs.plan.cluster_file).parent_path() / (name + ".json");
-    all.push_back(
-        planner::on_cluster(inputs, name.ends_with(".json") ? name : beside.lexically_normal().string(), assignments));
+    const std::string file = base::resolve(base::Config::cluster, name, base::is_path(name) ? "" : plan);
+    all.push_back(planner::on_cluster(inputs, file, assignments));
   }
   if (all.empty()) throw base::UsageError("names no cluster", "--clusters", "give for instance h800,h100");
   inputs = all.front();
@@ -180,14 +178,14 @@ std::string best_as(const std::string& format, const planner::Search& search, co
 int search(const Invocation& invocation) {
   Values values;
   const Usage usage = {
-      "hourglass search PLAN.json [options]",
+      "hourglass search PLAN [options]",
       "Tries every legal plan for the model: parallelism, schedule, batch, recomputation, SMs, clusters; "
       "explains the cheapest that fits.",
       {"plan"}};
   if (!parse(invocation, usage, search_options(), values)) return 0;
   const std::string format = format_of(values, result_formats({"plan", "megatron", "layout"}));
   const planner::SearchOptions chosen = read_options(values);
-  const std::string file = required(values, "plan", "PLAN.json");
+  const std::string file = required(values, "plan", "PLAN");
   const Processes processes;
   planner::Shard shard = processes.count() > 1 ? planner::Shard{processes.rank(), processes.count(), "MPI"}
                                                : planner::shard_from_environment();
@@ -197,7 +195,8 @@ int search(const Invocation& invocation) {
   }
   sim::Inputs inputs = sim::load_inputs(file, overrides(values), true);
   inputs.provenance.argv = invocation.argv;
-  const std::vector<sim::Inputs> others = on_clusters(inputs, values, overrides(values));
+  const std::vector<sim::Inputs> others =
+      on_clusters(inputs, base::resolve(base::Config::plan, file), values, overrides(values));
   planner::Search search(planner::space_of(inputs, others, chosen.space), chosen);
   if (chosen.max_days > 0.0 && search.training_tokens() <= 0.0)
     throw base::UsageError("the plan has no training stages", "--max-days", "add stages to it");

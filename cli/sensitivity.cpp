@@ -14,7 +14,7 @@ int sensitivity(const Invocation& invocation) {
   add_result_format(options, {"svg"});
   add_overrides(options);
   Values values;
-  const Usage usage = {"hourglass sensitivity PLAN.json [options]",
+  const Usage usage = {"hourglass sensitivity PLAN [options]",
                        "What the run's time owes to links, chips and balance: each input moved and simulated again, "
                        "largest effect first.",
                        {"plan"}};
@@ -23,7 +23,7 @@ int sensitivity(const Invocation& invocation) {
   const double change = values.has("change") ? values.get<double>("change") : 10.0;
   if (!(change >= 0.1 && change <= 50.0))
     throw base::UsageError(fmt::format("{} % is out of range", change), "--change", "give 0.1 to 50");
-  sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
+  sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN"), overrides(values));
   inputs.provenance.argv = invocation.argv;
   const planner::Tornado tornado = planner::sensitivity(inputs, change / 100.0);
   write_result(format, {[&] { return reports::sensitivity_text(tornado); },

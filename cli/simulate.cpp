@@ -60,11 +60,10 @@ int simulate(const Invocation& invocation) {
   options.flag("trace-flows", "in the trace: an arrow for every message between pipeline ranks");
   add_html(options);
   Values values;
-  const Usage usage = {
-      "hourglass simulate PLAN.json [options]", "One training step of the plan, rank by rank.", {"plan"}};
+  const Usage usage = {"hourglass simulate PLAN [options]", "One training step of the plan, rank by rank.", {"plan"}};
   if (!parse(invocation, usage, options, values)) return 0;
   const std::string format = format_of(values, result_formats({"svg"}));
-  sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN.json"), overrides(values));
+  sim::Inputs inputs = sim::load_inputs(required(values, "plan", "PLAN"), overrides(values));
   inputs.provenance.argv = invocation.argv;
   if (values.has("overlap-order")) inputs.plan.overlap_order = sim::load_overlap_order(values.text("overlap-order"));
   std::optional<sim::OverlapTuning> tuning;

@@ -64,7 +64,7 @@ struct Cluster {
   double power_per_gpu = 0.0;       // W, with its share of the host; 0: not known
   double host_launch_s = 0.0;       // of the host to issue one kernel; 0: not modelled
   Fabric fabric;
-  std::string profile;                         // the profile measured on this GPU, a name under configs/profiles
+  std::string profile;                         // the profile measured on this GPU, a name or a path (base/configs.h)
   std::map<std::string, std::string> sources;  // of each constant, by its key in the file
 };
 

@@ -7,6 +7,13 @@
 
 namespace hourglass::reports {
 
+std::string_view asset(std::string_view name) {
+  for (const base::EmbeddedFile& file : embedded_files()) {
+    if (file.name == name) return file.text;
+  }
+  return {};
+}
+
 namespace {
 
 // Inside JSON '<' stands only in strings, where \u003c means the same.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "sim/training/simulate.h"
@@ -16,16 +17,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Relative to the plan, as a plan names its cluster.
-std::string cluster_file(const std::string& plan_path, const std::string& name) {
+// As the plan would say it: a path of the command line relative to the plan, a name as it is.
+std::string named_by_plan(const std::string& plan_path, const std::string& cluster) {
+  if (!base::is_path(cluster) || fs::path(cluster).is_absolute()) return cluster;
+  if (base::built_in(plan_path)) return fs::absolute(cluster).string();
   const fs::path folder = fs::path(plan_path).parent_path();
-  if (name.ends_with(".json")) {
-    const fs::path file(name);
-    return file.is_absolute() ? name : fs::relative(file, folder.empty() ? "." : folder).string();
-  }
-  const base::JsonFile plan = base::load_json(plan_path);
-  base::Fields fields(plan.value, plan_path);
-  return (fs::path(fields.text("cluster")).parent_path() / (name + ".json")).string();
+  return fs::relative(cluster, folder.empty() ? "." : folder).string();
 }
 
 void add_inputs(base::Provenance& all, const base::Provenance& some) {
@@ -36,11 +33,11 @@ void add_inputs(base::Provenance& all, const base::Provenance& some) {
   }
 }
 
-ComparedCluster compared(const std::string& name, const std::string& plan_path, const std::string& file,
+ComparedCluster compared(const std::string& name, const std::string& plan_path, const std::string& cluster,
                          std::vector<std::string> overrides, base::Provenance& provenance) {
   ComparedCluster out;
   out.name = name;
-  overrides.push_back("plan.cluster=" + base::Json(file).dump());
+  overrides.push_back("plan.cluster=" + base::Json(cluster).dump());
   overrides.push_back("plan.profile=null");
   try {
     const sim::Inputs inputs = sim::load_inputs(plan_path, overrides);
@@ -60,17 +57,16 @@ ComparedCluster compared(const std::string& name, const std::string& plan_path, 
 
 }  // namespace
 
-ClusterComparison compare_clusters(const std::string& plan_path, const std::vector<std::string>& clusters,
+ClusterComparison compare_clusters(const std::string& plan, const std::vector<std::string>& clusters,
                                    const std::vector<std::string>& overrides) {
   ClusterComparison out;
+  const std::string plan_path = base::resolve(base::Config::plan, plan);
+  if (base::is_pipe(plan_path))
+    throw base::Error("is read for every cluster, and a pipe only once", plan_path, "save the plan to a file");
   for (const std::string& name : clusters) {
-    const std::string file = cluster_file(plan_path, name);
-    const fs::path found = fs::path(plan_path).parent_path() / file;
-    if (!fs::exists(found)) {
-      throw base::Error("there is no cluster " + base::printable(name), found.lexically_normal().string(),
-                        "name a file of that folder, or a path that ends in .json");
-    }
-    out.clusters.push_back(compared(name, plan_path, file, overrides, out.provenance));
+    const std::string cluster = named_by_plan(plan_path, name);
+    base::load_json(base::resolve(base::Config::cluster, cluster, plan_path));  // or there is no such cluster
+    out.clusters.push_back(compared(name, plan_path, cluster, overrides, out.provenance));
   }
   const auto ran = std::find_if(out.clusters.begin(), out.clusters.end(),
                                 [](const ComparedCluster& each) { return each.refused.empty(); });

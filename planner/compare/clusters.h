@@ -24,9 +24,10 @@ struct ClusterComparison {
   base::Provenance provenance;  // of all inputs read
 };
 
-// `clusters`: names under the folder of the plan's own cluster file, or paths ending in .json. Each has the profile
-// that its file names, whatever the plan says. Throws base::Error if the plan runs on none.
-ClusterComparison compare_clusters(const std::string& plan_path, const std::vector<std::string>& clusters,
+// `plan` and `clusters`: names or paths (base/configs.h), as given on the command line; a cluster's name is looked for as
+// if it stood in the plan. Each has the profile that its file names, whatever the plan says. Throws base::Error if the
+// plan runs on none.
+ClusterComparison compare_clusters(const std::string& plan, const std::vector<std::string>& clusters,
                                    const std::vector<std::string>& overrides);
 
 }  // namespace hourglass::planner

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "planner/search/space.h"
@@ -167,8 +168,10 @@ void add_recompute(Flags& flags, const model::Recompute& recompute) {
 
 base::Json plan_json(const sim::Plan& plan) {
   const model::Parallelism& p = plan.parallel;
-  base::Json out = {{"name", plan.name}, {"model", plan.model_file}, {"cluster", plan.cluster_file}};
-  if (!plan.profile_file.empty()) out["profile"] = plan.profile_file;
+  base::Json out = {{"name", plan.name},
+                    {"model", base::name_or_path(base::Config::model, plan.model_file)},
+                    {"cluster", base::name_or_path(base::Config::cluster, plan.cluster_file)}};
+  if (!plan.profile_file.empty()) out["profile"] = base::name_or_path(base::Config::profile, plan.profile_file);
   out["gpus"] = plan.gpus;
   out["tensor_parallel"] = p.tensor;
   out["pipeline_parallel"] = p.pipeline;

@@ -9,8 +9,8 @@
 #include "planner/search/space.h"
 
 #include <algorithm>
-#include <filesystem>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "schedules/catalogue.h"
@@ -284,10 +284,7 @@ sim::Inputs on_cluster(const sim::Inputs& inputs, const std::string& cluster_fil
   }
   out.cluster = hardware::read_cluster(document, cluster_file);
   out.plan.cluster_file = cluster_file;
-  out.plan.profile_file =
-      (std::filesystem::path(cluster_file).parent_path() / ".." / "profiles" / (out.cluster.profile + ".json"))
-          .lexically_normal()
-          .string();
+  out.plan.profile_file = base::resolve(base::Config::profile, out.cluster.profile, cluster_file);
   const base::JsonFile profile = base::load_json(out.plan.profile_file);
   out.profile = hardware::read_profile(profile.value, out.plan.profile_file);
   out.provenance.inputs.push_back({cluster_file, cluster.text_hash});

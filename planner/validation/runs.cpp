@@ -11,6 +11,7 @@
 #include <cctype>
 #include <cmath>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/units.h"
@@ -129,7 +130,7 @@ sim::Inputs inputs_of(const Json& row, const std::string& configs) {
   const std::string cluster = cluster_name(text(row, "hardware"));
   const std::string cluster_file = fmt::format("{}/clusters/{}.json", configs, cluster);
   in.cluster = hardware::read_cluster(base::load_json(cluster_file).value, cluster_file);
-  const std::string profile_file = fmt::format("{}/profiles/{}.json", configs, in.cluster.profile);
+  const std::string profile_file = base::resolve(base::Config::profile, in.cluster.profile, cluster_file);
   in.profile = hardware::read_profile(base::load_json(profile_file).value, profile_file);
   sim::Plan& plan = in.plan;
   plan.name = text(row, "id");

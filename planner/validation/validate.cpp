@@ -10,6 +10,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "hardware/measure/predict.h"
@@ -52,9 +53,9 @@ void add_bubble_rates(Validation& out, const std::string& file) {
 }
 
 // The compute phases of an overlapped pair of one MoE layer, and the pair's wall time over several layers.
-void add_trace(Validation& out, base::Fields trace, const std::string& folder) {
+void add_trace(Validation& out, base::Fields trace) {
   trace.text("source");
-  const sim::Inputs inputs = sim::load_inputs(folder + trace.text("plan"), {});
+  const sim::Inputs inputs = sim::load_inputs(base::resolve(base::Config::plan, trace.text("plan"), trace.file()), {});
   const sim::UnitPrices prices(inputs);
   const sim::Unit layer = sim::layer_unit(model::expert_kind(inputs.model));
   const std::vector<sim::Unit> layers(static_cast<std::size_t>(trace.integer("layers", 1, 1000)), layer);
@@ -77,9 +78,10 @@ void add_trace(Validation& out, base::Fields trace, const std::string& folder) {
   trace.finish();
 }
 
-void add_gpu_hours(Validation& out, base::Fields hours, const std::string& folder) {
+void add_gpu_hours(Validation& out, base::Fields hours) {
   hours.text("source");
-  const Budget budget = net_budget(sim::load_inputs(folder + hours.text("plan"), {}), nullptr);
+  const Budget budget =
+      net_budget(sim::load_inputs(base::resolve(base::Config::plan, hours.text("plan"), hours.file()), {}), nullptr);
   for (base::Fields& row : hours.objects("rows")) {
     const std::vector<std::string> names = row.texts("stages");
     double predicted = 0.0;
@@ -188,8 +190,8 @@ Validation validate_published(const std::string& configs) {
   const base::JsonFile document = base::load_json(folder + "deepseek_v3.json");
   base::Fields fields(document.value, document.path);
   fields.text("what");
-  add_gpu_hours(out, fields.object("gpu_hours"), folder);
-  add_trace(out, fields.object("trace"), folder);
+  add_gpu_hours(out, fields.object("gpu_hours"));
+  add_trace(out, fields.object("trace"));
   fields.finish();
   add_goodput(out, folder + "goodput.json");
   add_runs(out, folder + "runs.json", configs);

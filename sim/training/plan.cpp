@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
+#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
 
@@ -17,11 +17,6 @@ using base::Fields;
 
 constexpr std::int64_t most_gpus = 1'000'000;
 constexpr std::int64_t longest_sequence = std::int64_t{1} << 24;
-
-// Paths in a plan are relative to the plan.
-std::string beside(const std::string& file, const std::string& relative) {
-  return (std::filesystem::path(file).parent_path() / relative).lexically_normal().string();
-}
 
 TrainingStage read_stage(Fields fields, const Plan& plan) {
   TrainingStage stage;
@@ -73,9 +68,9 @@ Plan read_plan(const base::Json& document, const std::string& file) {
   Plan plan;
   plan.name = fields.text("name");
   fields.text_or("notes", "");
-  plan.model_file = beside(file, fields.text("model"));
-  plan.cluster_file = beside(file, fields.text("cluster"));
-  if (fields.has("profile")) plan.profile_file = beside(file, fields.text("profile"));
+  plan.model_file = base::resolve(base::Config::model, fields.text("model"), file);
+  plan.cluster_file = base::resolve(base::Config::cluster, fields.text("cluster"), file);
+  if (fields.has("profile")) plan.profile_file = base::resolve(base::Config::profile, fields.text("profile"), file);
   plan.gpus = fields.integer("gpus", 1, most_gpus);
   plan.parallel.pipeline = fields.integer_or("pipeline_parallel", 1, 1, 512);
   plan.parallel.tensor = fields.integer_or("tensor_parallel", 1, 1, 1024);
@@ -128,7 +123,7 @@ void check_prefixes(const std::vector<std::string>& overrides) {
     }
     if (assignment.find('.') > assignment.find('='))
       throw base::UsageError("replaces a whole input", "--set " + base::printable(assignment),
-                             "name a key, for instance plan.cluster=../clusters/h800.json");
+                             "name a key, for instance plan.cluster=h800");
     const std::string prefix = assignment.substr(0, assignment.find_first_of(".="));
     if (std::find(documents.begin(), documents.end(), prefix) == documents.end()) {
       throw base::UsageError(fmt::format("there is no input '{}'", base::printable(prefix)),
@@ -201,8 +196,9 @@ void complete_parallelism(Plan& plan, const model::ModelSpec& model, const hardw
       "change expert_parallel");
 }
 
-Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>& overrides, bool any_layout) {
+Inputs load_inputs(const std::string& plan_named, const std::vector<std::string>& overrides, bool any_layout) {
   check_prefixes(overrides);
+  const std::string plan_path = base::resolve(base::Config::plan, plan_named);
   Inputs inputs;
   inputs.overrides = overrides;
   const auto load = [&](const std::string& path, const std::string& prefix) {
@@ -217,7 +213,7 @@ Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>&
   inputs.provenance.inputs.push_back({inputs.plan.model_file, base::load_json(inputs.plan.model_file).text_hash});
   inputs.cluster = hardware::read_cluster(load(inputs.plan.cluster_file, "cluster"), inputs.plan.cluster_file);
   if (inputs.plan.profile_file.empty()) {
-    inputs.plan.profile_file = beside(inputs.plan.cluster_file, "../profiles/" + inputs.cluster.profile + ".json");
+    inputs.plan.profile_file = base::resolve(base::Config::profile, inputs.cluster.profile, inputs.plan.cluster_file);
   }
   inputs.profile = hardware::read_profile(load(inputs.plan.profile_file, "profile"), inputs.plan.profile_file);
   inputs.provenance.profile = inputs.profile.name;

@@ -94,10 +94,10 @@ struct Inputs {
   }
 };
 
-// Reads a plan and the files it names. `overrides` are --set assignments: plan.*, cluster.*, profile.*. Checks what the
+// Reads a plan, a shipped name or a path (base/configs.h), and the files it names. `overrides` are --set assignments: plan.*, cluster.*, profile.*. Checks what the
 // four say together (divisibility, GPU counts) and throws base::Error naming file and path.
 // With `any_layout` the plan's own parallelism need not fit its GPUs and is not completed: for a search, which varies it.
-Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>& overrides, bool any_layout = false);
+Inputs load_inputs(const std::string& plan, const std::vector<std::string>& overrides, bool any_layout = false);
 
 // The plan with a training stage's batch, sequence length and context parallelism in place of its own.
 Plan plan_for_stage(const Plan& plan, const TrainingStage& stage, std::int64_t global_batch);

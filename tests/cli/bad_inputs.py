@@ -96,7 +96,7 @@ check("a solution that is drawn", plan + ["--solve", "gpus", "--max-days", "60",
 check("samples in two formats", ["import", "deepgemm", str(root / "tests/cli/data/deepgemm.txt"), "--format", "csv", "-o", "FOLDER"], 2, "--format", "--output")
 check("samples as text", ["import", "deepgemm", str(root / "tests/cli/data/deepgemm.txt"), "--format", "text"], 2, "text", "json")
 check("unknown format", plan + ["--format", "jsn"], 2, "jsn", "did you mean 'json'")
-check("missing argument", ["plan"], 2, "PLAN.json")
+check("missing argument", ["plan"], 2, "PLAN")
 check("too many arguments", plan + ["another.json"], 2, "too many")
 check("option without value", plan + ["--set"], 2, "--set")
 check("override of nothing", plan + ["--set", "plam.gpus=4"], 2, "plam", "did you mean 'plan'")
@@ -198,7 +198,7 @@ check("an absent trace", ["import", "kineto", "FOLDER/nowhere.json.gz"], 1, "now
 check("a mapping that is none", ["import", "kineto", "PLAN", "--kernels", "PLAN"], 1, "deepseek-v3.json")
 check("an absent log", ["import", "deepep", "FOLDER/nowhere"], 1, "nowhere")
 
-check("search without a plan", ["search"], 2, "PLAN.json")
+check("search without a plan", ["search"], 2, "PLAN")
 check("search under an unknown schedule", ["search", "PLAN", "--schedules", "dualpip"], 2, "did you mean 'dualpipe'")
 check("headroom of everything", ["search", "PLAN", "--memory-headroom", "1"], 2, "--memory-headroom")
 check("a batch of no number", ["search", "PLAN", "--global-batch", "many"], 2, "many")
@@ -280,12 +280,28 @@ check("solving for something else", plan + ["--solve", "gpu", "--max-days", "60"
 check("a deadline of no time", solve + ["0"], 2, "--max-days")
 check("a deadline that no cluster meets", solve + ["5"], 1, "even 2048 GPUs take")
 check("a batch that no GPU count divides", solve + ["60", "--set", "plan.global_batch=15361"], 1, "global_batch")
-check("sensitivity without a plan", ["sensitivity"], 2, "PLAN.json")
+check("sensitivity without a plan", ["sensitivity"], 2, "PLAN")
 check("a change of nothing", ["sensitivity", "PLAN", "--change", "0"], 2, "--change")
-check("clusters without a plan", ["compare", "--clusters", "h800"], 2, "PLAN.json")
+check("clusters without a plan", ["compare", "--clusters", "h800"], 2, "PLAN")
 check("an absent cluster", ["compare", "PLAN", "--clusters", "h800,h900"], 1, "h900")
 check("clusters and schedules at once", ["compare", "PLAN", "--clusters", "h800", "--schedules", "1f1b"], 2, "--schedules")
 check("clusters that cannot run the plan", ["compare", "PLAN", "--clusters", "a100"], 1, "FP8")
+
+# Names: a shipped one or a path, the same answer everywhere.
+for arguments, kind in [(["plan", "h900"], "plan"), (["simulate", "deepseekv3"], "plan"), (["search", "h900"], "plan"), (["compare", "h900"], "plan"),
+                        (["sensitivity", "h900"], "plan"), (["compare", "h900", "--clusters", "h800"], "plan"), (["model", "deepseek-v4"], "model"),
+                        (["topology", "--cluster", "h900"], "cluster"), (["collective", "all-reduce", "--bytes", "1e9", "--cluster", "h900"], "cluster"),
+                        (["collective", "all-reduce", "--bytes", "1e9", "--profile", "h900"], "profile"), (["numerics", "--cluster", "h900"], "cluster"),
+                        (["numerics", "--profile", "h900"], "profile"), (["calibrate", "--cluster", "h900", "--base", "h800", "PLAN"], "cluster"),
+                        (["calibrate", "--cluster", "h800", "--base", "h900", "PLAN"], "profile"), (["validate", "--samples", "PLAN", "--profile", "h900"], "profile"),
+                        (["search", "PLAN", "--clusters", "h900"], "cluster"), (plan + ["--set", "plan.cluster=h900"], "cluster"),
+                        (plan + ["--set", "plan.model=deepseek"], "model"), (plan + ["--set", "plan.profile=h900"], "profile"),
+                        (plan + ["--set", "plan.profile=null", "--set", "cluster.profile=h900"], "profile")]:
+    check(f"no such name: {' '.join(arguments)}", arguments, 1, f"there is no {kind} '", "a path has a '/'")
+check("no such name in a file", plan, 1, "deepseek-v3.json /cluster", "there is no cluster 'h80'", "did you mean 'h800'?", edit=change("PLAN", cluster="h80"))
+check("a path in a file that leads nowhere", plan, 1, "nowhere/h800.json", edit=change("PLAN", cluster="nowhere/h800.json"))
+check("a path on the command line that leads nowhere", ["plan", "nowhere/p.json"], 1, "nowhere/p.json: no such file")
+check("a pipe read for every cluster", ["compare", "/dev/stdin", "--clusters", "h800,h100"], 1, "/dev/stdin", "a pipe")
 
 # Models, clusters, profiles.
 check("unknown family", ["model", "MODEL"], 1, "deepseek_v3", edit=change("MODEL", model_type="deepsek_v3"))
