@@ -139,52 +139,6 @@ void check_prefixes(const std::vector<std::string>& overrides) {
 
 }  // namespace
 
-void complete_parallelism(Plan& plan, const model::ModelSpec& model, const hardware::Cluster& cluster,
-                          const std::string& where) {
-  model::Parallelism& parallel = plan.parallel;
-  const std::int64_t model_gpus = parallel.tensor * parallel.context * parallel.pipeline;
-  const auto require = [&](bool holds, const std::string& what, const std::string& fix) {
-    if (!holds) throw Error(what, where, fix);
-  };
-  require(plan.gpus <= cluster.gpus,
-          fmt::format("{} GPUs asked, cluster {} has {}", plan.gpus, cluster.name, cluster.gpus),
-          "use fewer, or --set cluster.gpus=N");
-  require(plan.gpus % model_gpus == 0,
-          fmt::format("{} GPUs are not a multiple of tensor x context x pipeline = {} x {} x {}", plan.gpus,
-                      parallel.tensor, parallel.context, parallel.pipeline),
-          "change gpus or the parallel sizes");
-  parallel.data = plan.gpus / model_gpus;
-  require(plan.global_batch % (parallel.data * plan.micro_batch.sequences) == 0,
-          fmt::format("global_batch {} is not a multiple of data_parallel x micro_batch = {} x {}", plan.global_batch,
-                      parallel.data, plan.micro_batch.sequences),
-          "change global_batch");
-  require(plan.micro_batch.sequence_length % (parallel.context * parallel.tensor) == 0,
-          fmt::format("sequence_length {} is not a multiple of context x tensor parallel = {} x {}",
-                      plan.micro_batch.sequence_length, parallel.context, parallel.tensor),
-          "change sequence_length");
-  require(model.attention.heads % parallel.tensor == 0,
-          fmt::format("{} attention heads are not a multiple of tensor_parallel = {}", model.attention.heads,
-                      parallel.tensor),
-          "change tensor_parallel");
-  require(plan.communication_sms < cluster.sms,
-          fmt::format("communication_sms {} leaves no SM of {} to compute", plan.communication_sms, cluster.sms),
-          "use fewer");
-  if (model.moe.routed_experts == 0) {
-    require(parallel.expert == 1, fmt::format("expert_parallel {} on a dense model", parallel.expert), "set it to 1");
-    return;
-  }
-  require(
-      model.moe.routed_experts % parallel.expert == 0,
-      fmt::format("{} experts are not a multiple of expert_parallel = {}", model.moe.routed_experts, parallel.expert),
-      "change expert_parallel");
-  const std::int64_t replica_gpus = parallel.data * parallel.context * parallel.tensor;
-  require(
-      replica_gpus % (parallel.expert * parallel.expert_tensor) == 0,
-      fmt::format("expert_parallel x expert_tensor_parallel = {} x {} does not divide the {} GPUs of a pipeline stage",
-                  parallel.expert, parallel.expert_tensor, replica_gpus),
-      "change expert_parallel");
-}
-
 Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>& overrides, bool any_layout) {
   check_prefixes(overrides);
   Inputs inputs;
@@ -206,19 +160,7 @@ Inputs load_inputs(const std::string& plan_path, const std::vector<std::string>&
   inputs.profile = hardware::read_profile(load(inputs.plan.profile_file, "profile"), inputs.plan.profile_file);
   inputs.provenance.profile = inputs.profile.name;
   if (!any_layout) complete_parallelism(inputs.plan, inputs.model, inputs.cluster, plan_path);
-  if (inputs.plan.network && inputs.model.moe.routed_experts == 0) {
-    throw Error("network changes the all-to-all of experts, and this model has none", plan_path + " /network",
-                "leave it out");
-  }
-  if (inputs.plan.variation && !inputs.plan.variation->expert_loads.empty() &&
-      static_cast<std::int64_t>(inputs.plan.variation->expert_loads.size()) != inputs.model.moe.routed_experts) {
-    throw Error(fmt::format("gives {} loads, the model has {} routed experts",
-                            inputs.plan.variation->expert_loads.size(), inputs.model.moe.routed_experts),
-                plan_path + " /variation/expert_loads", "give one load an expert");
-  }
-  if (inputs.plan.mtp && inputs.model.mtp_modules == 0) {
-    throw Error("mtp is true, but the model has no multi-token prediction module", plan_path, "set it to false");
-  }
+  refuse(model_violations(inputs.plan, inputs.model, plan_path));
   return inputs;
 }
 
