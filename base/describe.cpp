@@ -65,15 +65,21 @@ void read_value(Fields& fields, const Key& key, std::map<std::string, double>& v
 
 void Reader::sources() {
   Fields sources = fields_.object("sources");
+  sources.require(cited_);
   for (const std::string& key : cited_) {
     if (sources.text(key).empty()) sources.fail(key, "the citation is empty", "say where the figure comes from");
   }
   sources.finish();
 }
 
+// The figure that is read as the value, if it or one of its neighbours is.
 Json written_value(const Key& key, double value) {
-  if (key.unit.scale != 1.0) value /= key.unit.scale;
-  return key.unit.fineness > 0.0 ? std::round(value * key.unit.fineness) / key.unit.fineness : value;
+  const double figure = value / key.unit.scale;
+  if (key.unit.fineness > 0.0) return std::round(figure * key.unit.fineness) / key.unit.fineness;
+  for (const double near : {figure, std::nextafter(figure, 0.0), std::nextafter(figure, 2.0 * figure)}) {
+    if (near * key.unit.scale == value) return near;
+  }
+  return figure;
 }
 
 Json written_value(const Key&, bool value) { return value; }

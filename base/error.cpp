@@ -57,6 +57,13 @@ std::string suggestion(std::string_view word, const std::vector<std::string>& ca
   return fmt::format("the choices are {}", fmt::join(candidates, ", "));
 }
 
+std::string listed(const std::vector<std::string>& words) {
+  std::string out;
+  for (std::size_t i = 0; i < words.size(); ++i)
+    out += (i == 0 ? "" : i + 1 == words.size() ? " and " : ", ") + words[i];
+  return out;
+}
+
 std::string printable(std::string_view text) {
   constexpr std::size_t longest = 120;
   std::string out;
