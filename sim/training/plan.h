@@ -18,6 +18,10 @@
 #include "sim/training/plan_operations.h"
 #include "sim/training/variation.h"
 
+namespace hourglass::base {
+struct DescribedKey;
+}
+
 // The four inputs of a simulation: model x plan x cluster x profile, each a small file.
 namespace hourglass::sim {
 
@@ -53,7 +57,7 @@ struct Plan {
   std::string model_file, cluster_file, profile_file;  // resolved paths; profile_file "" until the cluster names it
   std::int64_t gpus = 0;
   model::Parallelism parallel;
-  std::string schedule;
+  std::string schedule = "1f1b";
   std::string small_batch_schedule;            // used where a step has too few micro-batches for `schedule`; "" refuses
   int chunks = 0;                              // virtual stages a rank, 0: the schedule's default
   std::vector<std::int64_t> layers_per_stage;  // empty: balanced by cost
@@ -90,6 +94,12 @@ struct Inputs {
     return {cluster, profile, {plan.parallel, plan.gpus}, plan.precision, plan.communication_sms};
   }
 };
+
+// The plan of a document (plan_keys.cpp has every key); `file` is named in errors, and what it names is relative to it.
+Plan read_plan(const base::Json& document, const std::string& file);
+// The document that is read as the plan. Files are named as the plan has them: relative to where the program runs.
+base::Json plan_json(const Plan& plan);
+std::vector<base::DescribedKey> plan_keys();
 
 // Reads a plan and the files it names. `overrides` are --set assignments: plan.*, cluster.*, profile.*. Checks what the
 // four say together (divisibility, GPU counts) and throws base::Error naming file and path.
