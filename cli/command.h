@@ -33,6 +33,7 @@ int bench(const Invocation& invocation);
 int numerics(const Invocation& invocation);
 int run(const Invocation& invocation);
 int sensitivity(const Invocation& invocation);
+int help(const Invocation& invocation);  // help KEY
 
 // The options of every command that reads a plan: --set, --format.
 void add_format(Options& options, const std::string& choices);

@@ -46,12 +46,15 @@ std::string help() {
       "Hourglass counts the GPU-hours of a training run before the GPUs are bought.\n\nusage: hourglass COMMAND "
       "[options]\n\n";
   for (const Command& command : commands) text += fmt::format("  {:<11} {}\n", command.name, command.summary);
-  return text + "\n'hourglass COMMAND --help' tells more; start with: hourglass plan configs/plans/deepseek-v3.json\n";
+  return text +
+         "\n'hourglass COMMAND --help' tells more; start with: hourglass plan configs/plans/deepseek-v3.json\n"
+         "'hourglass help plan.recompute' tells what a key of an input or a result means\n";
 }
 
 int run(const std::vector<std::string>& argv) {
   if (argv.size() < 2) throw base::UsageError("a command is missing", "hourglass", "see hourglass --help");
   const std::string& name = argv[1];
+  if (name == "help" && argv.size() > 2) return cli::help({argv, {argv.begin() + 2, argv.end()}});
   if (name == "--help" || name == "-h" || name == "help") {
     cli::write_out(help());
     return 0;
