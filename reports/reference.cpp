@@ -27,6 +27,8 @@ const Json& schema_file(const std::string& name) {
   return read[name] = Json::parse(schema_text(name));
 }
 
+bool file_is_input(const std::string& file) { return file.starts_with("input-"); }
+
 // A schema and the file that its references are relative to.
 struct Place {
   const Json* schema;
@@ -104,7 +106,7 @@ void add_row(const Place& value, const std::string& name, bool always, std::vect
   row.key = name;
   row.type = type_of(parts);
   row.range = range_of(parts);
-  row.otherwise = always ? "always" : "where it applies";
+  row.otherwise = file_is_input(value.file) ? (always ? "required" : "none") : always ? "always" : "where it applies";
   if (const Json* description = fact(parts, "description")) row.meaning = description->get<std::string>();
   if (const auto outer = value.schema->find("description"); outer != value.schema->end()) row.meaning = *outer;
   const std::size_t bracket = row.meaning.rfind(" [");
