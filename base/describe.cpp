@@ -80,6 +80,7 @@ void read_value(Fields& fields, const Key& key, std::map<std::string, double>& v
 
 void Reader::sources(std::map<std::string, std::string>& found) {
   Fields sources = fields_.object("sources");
+  sources.require(cited_);
   for (const std::string& key : cited_) {
     found[key] = sources.text(key);
     if (found[key].empty()) sources.fail(key, "the citation is empty", "say where the figure comes from");
@@ -87,9 +88,14 @@ void Reader::sources(std::map<std::string, std::string>& found) {
   sources.finish();
 }
 
+// The figure that is read as the value, if it or one of its neighbours is.
 Json written_value(const Key& key, double value) {
-  if (key.unit.scale != 1.0) value /= key.unit.scale;
-  return key.unit.fineness > 0.0 ? std::round(value * key.unit.fineness) / key.unit.fineness : value;
+  const double figure = value / key.unit.scale;
+  if (key.unit.fineness > 0.0) return std::round(figure * key.unit.fineness) / key.unit.fineness;
+  for (const double near : {figure, std::nextafter(figure, 0.0), std::nextafter(figure, 2.0 * figure)}) {
+    if (near * key.unit.scale == value) return near;
+  }
+  return figure;
 }
 
 Json written_value(const Key&, bool value) { return value; }

@@ -215,10 +215,24 @@ class Reader : public Visitor<Reader> {
   std::vector<std::string> cited_;
 };
 
+// The names of the required keys, so that one error names all that are missing.
+class Required : public Visitor<Required> {
+ public:
+  template <class K, class T>
+  void see(const K& key, T&) {
+    if (key.required) names.push_back(key.name);
+  }
+  void sources(const std::map<std::string, std::string>&) { names.emplace_back("sources"); }
+
+  std::vector<std::string> names;
+};
+
 template <Described T>
 void read_described(Fields& fields, T& value, std::vector<std::string>* given = nullptr,
                     const std::string& prefix = "") {
-  fields.has("$schema");
+  Required required;
+  describe(required, value);
+  fields.require(required.names);
   Reader reader(fields, given, prefix);
   describe(reader, value);
   if constexpr (requires { check(std::as_const(value), std::as_const(fields)); })

@@ -89,6 +89,13 @@ std::string suggestion(std::string_view word, const std::vector<std::string>& ca
 
 std::string utf8(std::string_view text) { return escaped(text, false); }
 
+std::string listed(const std::vector<std::string>& words) {
+  std::string out;
+  for (std::size_t i = 0; i < words.size(); ++i)
+    out += (i == 0 ? "" : i + 1 == words.size() ? " and " : ", ") + words[i];
+  return out;
+}
+
 std::string printable(std::string_view text) {
   constexpr std::size_t longest = 120;
   if (text.size() <= longest) return escaped(text, true);

@@ -28,6 +28,9 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
 // "; did you mean 'x'?" for the nearest candidate, or "the choices are a, b, c" when none is near.
 std::string suggestion(std::string_view word, const std::vector<std::string>& candidates);
 
+// "a", "a and b", "a, b and c".
+std::string listed(const std::vector<std::string>& words);
+
 // Text from outside made safe for a JSON document: bytes that are not UTF-8 are escaped.
 std::string utf8(std::string_view text);
 

@@ -13,13 +13,17 @@ namespace hourglass::base {
 // Keys keep their order, so that what we write reads as it was composed.
 using Json = nlohmann::ordered_json;
 
-// Reads one JSON object field by field. Every key must be asked for: `finish` refuses the rest, with a suggestion.
+// Reads one JSON object field by field. Every key must be asked for: `finish` refuses the rest, with a suggestion; only
+// "$schema" may stand at the top of any file.
 // Missing keys, wrong types, NaN, infinities and values outside [low, high] are Errors with file and path.
 class Fields {
  public:
   Fields(const Json& value, std::string file, std::string path = "");
 
-  bool has(const std::string& key);  // a key whose value is null counts as absent
+  bool has(const std::string& key);           // a key whose value is null counts as absent
+  bool states(const std::string& key) const;  // the same, without asking for it
+  // Throws one Error that names all of these which are missing.
+  void require(const std::vector<std::string>& keys) const;
   double number(const std::string& key, double low = 0.0, double high = 1e30);
   double number_or(const std::string& key, double fallback, double low = 0.0, double high = 1e30);
   std::int64_t integer(const std::string& key, std::int64_t low = 0, std::int64_t high = largest_integer);

@@ -187,7 +187,19 @@ void Fields::fail(const std::string& key, const std::string& what, const std::st
 
 bool Fields::has(const std::string& key) {
   asked_.insert(key);
-  return value_->contains(key) && !value_->at(key).is_null();
+  return states(key);
+}
+
+bool Fields::states(const std::string& key) const { return value_->contains(key) && !value_->at(key).is_null(); }
+
+void Fields::require(const std::vector<std::string>& keys) const {
+  std::vector<std::string> missing;
+  for (const std::string& key : keys) {
+    if (!value_->contains(key)) missing.push_back(key);
+  }
+  if (missing.size() == 1) fail(missing.front(), "is missing", "add it");
+  if (!missing.empty())
+    throw Error(listed(missing) + " are missing", file_ + (path_.empty() ? "" : " " + path_), "add them");
 }
 
 const Json& Fields::any(const std::string& key) {
@@ -317,7 +329,7 @@ std::vector<std::string> Fields::keys() const {
 
 void Fields::finish() const {
   for (const auto& [key, unused] : value_->items()) {
-    if (asked_.contains(key)) continue;
+    if (asked_.contains(key) || (path_.empty() && key == "$schema")) continue;
     fail(key, "unknown key", suggestion(key, {asked_.begin(), asked_.end()}));
   }
 }

@@ -34,6 +34,7 @@ int bench(const Invocation& invocation);
 int numerics(const Invocation& invocation);
 int run(const Invocation& invocation);
 int sensitivity(const Invocation& invocation);
+int help(const Invocation& invocation);  // help KEY
 int man(const Invocation& invocation);
 int completion(const Invocation& invocation);
 

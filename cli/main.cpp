@@ -50,12 +50,15 @@ std::string help() {
       "[options]\n\n";
   for (const cli::Command& command : command_table) text += fmt::format("  {:<11} {}\n", command.name, command.summary);
   text += "\nPLAN, MODEL, CLUSTER and PROFILE are names of what ships (deepseek-v3, h800) or paths of files.\n";
-  return text + "'hourglass COMMAND --help' tells more; start with: hourglass plan deepseek-v3\n";
+  return text +
+         "'hourglass COMMAND --help' tells more; start with: hourglass plan deepseek-v3\n"
+         "'hourglass help plan.recompute' tells what a key of an input or a result means\n";
 }
 
 int run(const std::vector<std::string>& argv) {
   if (argv.size() < 2) throw base::UsageError("a command is missing", "hourglass", "see hourglass --help");
   const std::string& name = argv[1];
+  if (name == "help" && argv.size() > 2) return cli::help({argv, {argv.begin() + 2, argv.end()}});
   if (name == "--help" || name == "-h" || name == "help") {
     cli::write_out(help());
     return 0;

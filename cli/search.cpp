@@ -170,7 +170,7 @@ std::string best_as(const std::string& format, const planner::Search& search, co
   if (format == "megatron") return planner::megatron_flags(best, result.layers_per_stage);
   if (format == "layout") return planner::layout_string(best, result.layers_per_stage) + "\n";
   best.plan.layers_per_stage = result.layers_per_stage;
-  return planner::plan_json(best.plan).dump(2) + "\n";
+  return sim::plan_json(best.plan).dump(2) + "\n";
 }
 
 }  // namespace

@@ -7,6 +7,10 @@
 
 #include "base/fields.h"
 
+namespace hourglass::base {
+struct DescribedKey;
+}
+
 namespace hourglass::hardware {
 
 // How the NICs are joined (hardware/network/topology.h builds it). Each GPU has its own NIC; NICs of one index form a rail.
@@ -74,7 +78,6 @@ bool has_math(const Cluster& cluster, MathType math);
 Cluster read_cluster(const base::Json& document, const std::string& file);
 
 // What a cluster file may hold: as a JSON schema, and as a section of the reference.
-base::Json cluster_schema();
-std::string cluster_reference();
+std::vector<base::DescribedKey> cluster_keys();
 
 }  // namespace hourglass::hardware

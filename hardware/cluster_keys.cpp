@@ -63,16 +63,6 @@ Cluster read_cluster(const base::Json& document, const std::string& file) {
   return read;
 }
 
-base::Json cluster_schema() {
-  return base::schema_json(base::keys_of<ClusterFile>(), "input-cluster",
-                           "A cluster: GPU, node and network figures, each with its source.");
-}
-
-std::string cluster_reference() {
-  std::vector<base::DescribedKey> keys = base::keys_of<ClusterFile>();
-  keys.back().inside.clear();  // a citation for each of the others
-  return "## Cluster\n\nGPU, host and network. Every constant needs an entry under `sources`.\n\n" +
-         base::reference_markdown(base::reference_rows(keys));
-}
+std::vector<base::DescribedKey> cluster_keys() { return base::keys_of<ClusterFile>(); }
 
 }  // namespace hourglass::hardware

@@ -18,6 +18,9 @@ struct Platform {
   std::int64_t communication_sms = 0;  // that MoE kernels hold; 0: as many as they want
 };
 
+// What linear layers multiply in.
+MathType math_of(model::Precision precision);
+
 // How many GPUs of a parallel group of `ranks` share an NVLink domain.
 GroupShape group_shape(const Platform& on, model::Group group, std::int64_t ranks);
 

@@ -190,6 +190,18 @@ struct Pricing {
 
 }  // namespace
 
+MathType math_of(model::Precision precision) {
+  switch (precision) {
+    case model::Precision::bf16:
+      return MathType::bf16;
+    case model::Precision::fp8_block:
+      return MathType::fp8;
+    case model::Precision::fp8_tensor:
+      return MathType::fp8_tensor;
+  }
+  return MathType::bf16;
+}
+
 GroupShape group_shape(const Platform& on, model::Group group, std::int64_t ranks) {
   const std::int64_t near =
       on.layout.ranks_per_domain > 0 ? on.layout.ranks_per_domain : on.cluster.nvlink_domain / on.layout.stride(group);

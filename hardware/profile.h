@@ -6,6 +6,10 @@
 
 #include "base/fields.h"
 
+namespace hourglass::base {
+struct DescribedKey;
+}
+
 namespace hourglass::hardware {
 
 // How far real kernels stay from the data sheet, per operator class: read from configs/profiles/*.json, fitted from
@@ -129,8 +133,7 @@ Profile read_profile(const base::Json& document, const std::string& file);
 base::Json profile_json(const Profile& profile);
 
 // What a profile may hold: as a JSON schema, and as a section of the reference.
-base::Json profile_schema();
-std::string profile_reference();
+std::vector<base::DescribedKey> profile_keys();
 
 // Every class with its origin and source, in file order, for `--explain`.
 struct ClassOrigin {

@@ -132,38 +132,6 @@ std::vector<FittedFigure> fitted_figures(Profile& profile, const std::string& na
   return kept;
 }
 
-base::Json profile_schema() {
-  return base::schema_json(base::keys_of<Profile>(), "input-profile",
-                           "A profile: what real kernels reach of the data sheet, by class, with provenance.");
-}
-
-// Classes of one kind have the same keys: the table of classes, then a table for each kind.
-std::string profile_reference() {
-  struct Kind {
-    std::vector<std::string> classes;
-    std::string keys;
-  };
-  std::vector<Kind> kinds;
-  std::vector<base::DescribedKey> members = base::keys_of<Profile>();
-  for (base::DescribedKey& each : members) {
-    if (each.type != base::KeyType::object) continue;
-    const std::string keys = base::reference_markdown(base::reference_rows(each.inside));
-    const auto same = std::find_if(kinds.begin(), kinds.end(), [&](const Kind& kind) { return kind.keys == keys; });
-    if (same == kinds.end())
-      kinds.push_back({{each.key.name}, keys});
-    else
-      same->classes.push_back(each.key.name);
-    each.inside.clear();
-  }
-  std::string out = "## Profile\n\nWhat real kernels reach of the data sheet, by class.\n\n" +
-                    base::reference_markdown(base::reference_rows(members));
-  for (const Kind& kind : kinds) {
-    out += "\n###";
-    for (const std::string& name : kind.classes)
-      out += fmt::format("{} `{}`", name == kind.classes[0] ? "" : ",", name);
-    out += "\n\n" + kind.keys;
-  }
-  return out;
-}
+std::vector<base::DescribedKey> profile_keys() { return base::keys_of<Profile>(); }
 
 }  // namespace hourglass::hardware

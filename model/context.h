@@ -18,6 +18,8 @@ struct Recompute {
 };
 // From names; throws base::Error with a suggestion for an unknown one. "none" is allowed alone.
 Recompute read_recompute(const std::vector<std::string>& names, const std::string& where);
+std::vector<std::string> recompute_names(const Recompute& recompute);  // of what is recomputed
+const std::vector<std::string>& precision_names();                     // in the order of Precision
 
 // The work of one micro-batch: sequences x sequence_length tokens, whole (before context and tensor splitting).
 struct MicroBatch {

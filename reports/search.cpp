@@ -85,7 +85,7 @@ std::string repeat_command(const Search& search, const SearchChoice& c, const st
   set("micro_batch", std::to_string(c.micro_batch));
   set("layers_per_stage", "balanced");
   set("precision", planner::precision_name(c.precision));
-  const std::vector<std::string> recompute = planner::recompute_names(c.recompute);
+  const std::vector<std::string> recompute = model::recompute_names(c.recompute);
   set("recompute", recompute.empty() ? "'[\"none\"]'" : fmt::format("'[\"{}\"]'", fmt::join(recompute, "\",\"")));
   set("communication_sms", std::to_string(c.communication_sms));
   std::string given;  // by the user, and not varied

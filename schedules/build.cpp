@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "base/error.h"
-
 namespace hourglass::schedules {
 
 namespace {
@@ -43,13 +41,14 @@ Schedule bidirectional_placement(const std::string& name, const Shape& shape) {
   return schedule;
 }
 
-void require(bool holds, const std::string& name, const std::string& rule, int value) {
-  if (!holds) throw base::Error(fmt::format("{} {}; got {}", name, rule, value));
+std::string too_few(const Shape& shape, int least, const std::string& formula) {
+  if (shape.micro_batches >= least) return "";
+  return fmt::format("needs at least {} = {} micro-batches; got {}", formula, least, shape.micro_batches);
 }
 
-void require_micro_batches(const std::string& name, const Shape& shape, int least, const std::string& formula) {
-  if (shape.micro_batches >= least) return;
-  require(false, name, fmt::format("needs at least {} = {} micro-batches", formula, least), shape.micro_batches);
+std::string not_divisible(const Shape& shape) {
+  if (shape.micro_batches % shape.ranks == 0) return "";
+  return fmt::format("needs a number of micro-batches divisible by p = {}; got {}", shape.ranks, shape.micro_batches);
 }
 
 }  // namespace hourglass::schedules

@@ -24,9 +24,9 @@ Schedule looped_placement(const std::string& name, const Shape& shape, int chunk
 Schedule v_placement(const std::string& name, const Shape& shape);                   // stages r and 2p-1-r on rank r
 Schedule bidirectional_placement(const std::string& name, const Shape& shape);  // direction 1: stage p-1-r on rank r
 
-// Throws "<name> <rule>; got <value>", e.g. "dualpipe needs an even number of ranks; got 7".
-void require(bool holds, const std::string& name, const std::string& rule, int value);
-// Refuses fewer than `least` micro-batches: "zb-h2 needs at least 2p = 16 micro-batches; got 3".
-void require_micro_batches(const std::string& name, const Shape& shape, int least, const std::string& formula);
+// Of fewer than `least` micro-batches: "needs at least 2p = 16 micro-batches; got 3"; "" of enough.
+std::string too_few(const Shape& shape, int least, const std::string& formula);
+// Of micro-batches that the ranks do not divide; "" if they do.
+std::string not_divisible(const Shape& shape);
 
 }  // namespace hourglass::schedules

@@ -25,18 +25,22 @@ constexpr int most_chunks = 64;
 constexpr int most_micro_batches = 1'000'000;
 constexpr long long most_blocks = 4'000'000;  // stages x micro-batches: about 12 million actions, 240 MB
 
-void check_range(const std::string& name, const std::string& what, int value, int most) {
-  if (value >= 1 && value <= most) return;
-  throw base::Error(fmt::format("{} needs between 1 and {} {}; got {}", name, most, what, value));
+std::optional<Refusal> out_of_range(const std::string& name, const std::string& what, int value, int most) {
+  if (value >= 1 && value <= most) return {};
+  return Refusal{fmt::format("{} needs between 1 and {} {}; got {}", name, most, what, value), ""};
 }
 
-int chosen_chunks(const CatalogueEntry& entry, int chunks) {
-  if (chunks == 0) return entry.default_chunks;
-  check_range(entry.name, "chunks a rank", chunks, most_chunks);
-  if (entry.takes_chunks || chunks == entry.default_chunks) return chunks;
+std::optional<Refusal> refused_chunks(const CatalogueEntry& entry, int chunks) {
+  if (chunks == 0) return {};
+  if (auto out = out_of_range(entry.name, "chunks a rank", chunks, most_chunks)) return out;
+  if (entry.takes_chunks || chunks == entry.default_chunks) return {};
   const std::string held = entry.default_chunks == 1 ? "1 chunk" : fmt::format("{} chunks", entry.default_chunks);
-  throw base::Error(fmt::format("{} holds {} a rank; got {}", entry.name, held, chunks), "",
-                    "leave the number of chunks out, or choose an interleaved or looped schedule");
+  return Refusal{fmt::format("{} holds {} a rank; got {}", entry.name, held, chunks),
+                 "leave the number of chunks out, or choose an interleaved or looped schedule"};
+}
+
+Shape filled(const CatalogueEntry& entry, const Shape& shape) {
+  return {shape.ranks, shape.micro_batches, shape.chunks == 0 ? entry.default_chunks : shape.chunks};
 }
 
 }  // namespace
@@ -45,16 +49,20 @@ const std::vector<CatalogueEntry>& catalogue() {
   static const std::vector<CatalogueEntry> entries{
       {"gpipe", gpipe, "all forwards, then all backwards"},
       {"1f1b", one_forward_one_backward, "one forward, one backward: activations of p - r micro-batches"},
-      {"interleaved-1f1b", interleaved_1f1b, "1f1b over v looped chunks: a bubble v times smaller", 2, true},
-      {"interleaved-overlap", interleaved_overlap, "interleaved-1f1b with every steady F and BW overlapped", 2, true},
+      {"interleaved-1f1b", interleaved_1f1b, "1f1b over v looped chunks: a bubble v times smaller", 2, true, 1,
+       interleaved_1f1b_rule},
+      {"interleaved-overlap", interleaved_overlap, "interleaved-1f1b with every steady F and BW overlapped", 2, true, 1,
+       interleaved_overlap_rule},
       {"looped-bfs", looped_bfs, "breadth first over v looped chunks: gpipe with a smaller bubble", 2, true},
       {"zb-h1", zb_h1, "1f1b with deferred weight gradients: a third of the bubble at equal memory"},
-      {"zb-h2", zb_h2, "no bubble in span, for the activations of 2p - 1 micro-batches"},
+      {"zb-h2", zb_h2, "no bubble in span, for the activations of 2p - 1 micro-batches", 1, false, 1, zb_h2_rule},
       {"zb-v", zb_v, "V-shaped: no bubble in span at 1f1b's memory", 2},
       {"v-half", v_half, "V-shaped: half of 1f1b's activations", 2},
       {"v-min", v_min, "V-shaped: a third of 1f1b's activations", 2},
-      {"dualpipe", dualpipe, "fed from both ends, F and BW overlapped; two copies of the parameters", 2, false, 2},
-      {"dualpipev", dualpipev, "dualpipe cut in half: V-shaped, one copy of the parameters", 2},
+      {"dualpipe", dualpipe, "fed from both ends, F and BW overlapped; two copies of the parameters", 2, false, 2,
+       dualpipe_rule},
+      {"dualpipev", dualpipev, "dualpipe cut in half: V-shaped, one copy of the parameters", 2, false, 1,
+       dualpipev_rule},
   };
   return entries;
 }
@@ -74,17 +82,31 @@ const CatalogueEntry& catalogue_entry(const std::string& name) {
                     base::suggestion(name, names()));
 }
 
+std::optional<Refusal> refusal(const std::string& name, const Shape& shape) {
+  const CatalogueEntry& entry = catalogue_entry(name);
+  if (auto out = out_of_range(name, shape.ranks == 1 ? "rank" : "ranks", shape.ranks, most_ranks)) return out;
+  if (auto out = out_of_range(name, "micro-batches", shape.micro_batches, most_micro_batches)) return out;
+  if (auto out = refused_chunks(entry, shape.chunks)) return out;
+  const Shape chosen = filled(entry, shape);
+  if (1LL * chosen.ranks * chosen.micro_batches * chosen.chunks > most_blocks) {
+    return Refusal{fmt::format("{} with {} ranks, {} chunks a rank and {} micro-batches is too large", name,
+                               chosen.ranks, chosen.chunks, chosen.micro_batches),
+                   fmt::format("ranks x chunks x micro-batches may be at most {}", most_blocks)};
+  }
+  const std::string broken = entry.rule == nullptr ? "" : entry.rule(chosen);
+  if (broken.empty()) return {};
+  return Refusal{name + " " + broken, ""};
+}
+
+int stage_count(const std::string& name, const Shape& shape) {
+  const CatalogueEntry& entry = catalogue_entry(name);
+  return shape.ranks * filled(entry, shape).chunks / entry.parameter_copies;
+}
+
 Schedule generate(const std::string& name, const Shape& shape) {
   const CatalogueEntry& entry = catalogue_entry(name);
-  check_range(name, shape.ranks == 1 ? "rank" : "ranks", shape.ranks, most_ranks);
-  check_range(name, "micro-batches", shape.micro_batches, most_micro_batches);
-  const Shape chosen{shape.ranks, shape.micro_batches, chosen_chunks(entry, shape.chunks)};
-  if (1LL * chosen.ranks * chosen.micro_batches * chosen.chunks > most_blocks) {
-    throw base::Error(fmt::format("{} with {} ranks, {} chunks a rank and {} micro-batches is too large", name,
-                                  chosen.ranks, chosen.chunks, chosen.micro_batches),
-                      "", fmt::format("ranks x chunks x micro-batches may be at most {}", most_blocks));
-  }
-  return entry.generator(chosen);
+  if (const auto refused = refusal(name, shape)) throw base::Error(refused->what, "", refused->fix);
+  return entry.generator(filled(entry, shape));
 }
 
 }  // namespace hourglass::schedules

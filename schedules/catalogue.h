@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct CatalogueEntry {
   int default_chunks = 1;
   bool takes_chunks = false;  // Shape::chunks may be chosen; else it must be 0 or the default
   int parameter_copies = 1;
+  std::string (*rule)(const Shape&) = nullptr;  // what a shape must keep beside the ranges: "" or the rule it breaks
 };
 
 const std::vector<CatalogueEntry>& catalogue();
@@ -29,8 +31,18 @@ std::vector<std::string> names();
 // Throws Error for an unknown name, suggesting the nearest.
 const CatalogueEntry& catalogue_entry(const std::string& name);
 
-// Throws Error for an unknown name, and for an illegal shape with the rule that it breaks, e.g.
-// "dualpipe needs an even number of micro-batches, at least 2p = 16; got 13".
+// Why a schedule cannot have a shape, and what to do: "dualpipe needs an even number of micro-batches, at least 2p = 16;
+// got 13".
+struct Refusal {
+  std::string what, fix;
+};
+// Throws Error for an unknown name.
+std::optional<Refusal> refusal(const std::string& name, const Shape& shape);
+
+// Stages of a shape that is not refused.
+int stage_count(const std::string& name, const Shape& shape);
+
+// Throws Error for an unknown name and for a shape that is refused.
 Schedule generate(const std::string& name, const Shape& shape);
 
 }  // namespace hourglass::schedules

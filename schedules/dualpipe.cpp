@@ -87,11 +87,15 @@ void append_dualpipe_steps(const DualPipeRank& rank, std::vector<Action>& action
   for (int i = 0; i < depth + 1; ++i) step.w();
 }
 
+std::string dualpipe_rule(const Shape& shape) {
+  const int p = shape.ranks, m = shape.micro_batches;
+  if (p % 2 != 0) return fmt::format("needs an even number of ranks; got {}", p);
+  if (m % 2 == 0 && m >= 2 * p) return "";
+  return fmt::format("needs an even number of micro-batches, at least 2p = {}; got {}", 2 * p, m);
+}
+
 Schedule dualpipe(const Shape& shape) {
   const int p = shape.ranks, m = shape.micro_batches;
-  require(p % 2 == 0, "dualpipe", "needs an even number of ranks", p);
-  require(m % 2 == 0 && m >= 2 * p, "dualpipe",
-          fmt::format("needs an even number of micro-batches, at least 2p = {}", 2 * p), m);
   Schedule schedule = bidirectional_placement("dualpipe", shape);
   for (int r = 0; r < p; ++r) {
     const int near = r < p / 2 ? 0 : 1, far = 1 - near;  // the direction that enters at the nearer end is phase 0

@@ -8,9 +8,10 @@
 
 namespace hourglass::schedules {
 
+std::string dualpipev_rule(const Shape& shape) { return too_few(shape, 2 * shape.ranks, "2p"); }
+
 Schedule dualpipev(const Shape& shape) {
   const int p = shape.ranks, m = shape.micro_batches;
-  require_micro_batches("dualpipev", shape, 2 * p, "2p");
   Schedule schedule = v_placement("dualpipev", shape);
   for (int r = 0; r < p; ++r) {
     const DualPipeRank rank{p, r, m, {r, 2 * p - 1 - r}, {0, 0}};

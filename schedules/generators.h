@@ -3,8 +3,8 @@
 #include "schedules/catalogue.h"
 #include "schedules/schedule.h"
 
-// The generators behind the catalogue, one small file each. A generator checks only the rules of its own schedule:
-// catalogue.cpp has bounded the shape and filled in `chunks`.
+// The generators behind the catalogue, one small file each. A generator checks nothing: catalogue.cpp
+// has bounded the shape, filled in `chunks` and asked the schedule's own rule.
 namespace hourglass::schedules {
 
 Schedule gpipe(const Shape& shape);
@@ -19,5 +19,12 @@ Schedule v_half(const Shape& shape);
 Schedule v_min(const Shape& shape);
 Schedule dualpipe(const Shape& shape);
 Schedule dualpipev(const Shape& shape);
+
+// The rule of a schedule that a shape breaks, "" if none: "needs an even number of ranks; got 7".
+std::string interleaved_1f1b_rule(const Shape& shape);
+std::string interleaved_overlap_rule(const Shape& shape);
+std::string zb_h2_rule(const Shape& shape);
+std::string dualpipe_rule(const Shape& shape);
+std::string dualpipev_rule(const Shape& shape);
 
 }  // namespace hourglass::schedules

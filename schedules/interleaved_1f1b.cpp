@@ -1,8 +1,6 @@
 // Interleaved 1F1B (Megatron-LM, arXiv 2104.04473, section 2.2): a rank holds v chunks, stages r, p+r, 2p+r, ..., so a
 // micro-batch passes it v times with blocks v times shorter, and the bubble shrinks to (p-1)(F+BW)/v. The price: v
 // times the messages, and (v-1)p + 2(p-1) + 1 chunks of activations on rank 0.
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "schedules/generators.h"
@@ -10,9 +8,9 @@
 
 namespace hourglass::schedules {
 
+std::string interleaved_1f1b_rule(const Shape& shape) { return not_divisible(shape); }
+
 Schedule interleaved_1f1b(const Shape& shape) {
-  require(shape.micro_batches % shape.ranks == 0, "interleaved-1f1b",
-          fmt::format("needs a number of micro-batches divisible by p = {}", shape.ranks), shape.micro_batches);
   Schedule schedule = looped_placement("interleaved-1f1b", shape, shape.chunks);
   const InterleavedOrder order{shape.ranks, shape.chunks};
   const int blocks = shape.micro_batches * shape.chunks;

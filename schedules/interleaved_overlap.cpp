@@ -13,10 +13,12 @@
 
 namespace hourglass::schedules {
 
+std::string interleaved_overlap_rule(const Shape& shape) {
+  if (shape.chunks < 2) return fmt::format("needs at least 2 chunks a rank; got {}", shape.chunks);
+  return not_divisible(shape);
+}
+
 Schedule interleaved_overlap(const Shape& shape) {
-  require(shape.chunks >= 2, "interleaved-overlap", "needs at least 2 chunks a rank", shape.chunks);
-  require(shape.micro_batches % shape.ranks == 0, "interleaved-overlap",
-          fmt::format("needs a number of micro-batches divisible by p = {}", shape.ranks), shape.micro_batches);
   Schedule schedule = looped_placement("interleaved-overlap", shape, shape.chunks);
   const InterleavedOrder order{shape.ranks, shape.chunks};
   const int blocks = shape.micro_batches * shape.chunks;

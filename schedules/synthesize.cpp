@@ -305,11 +305,8 @@ Synthesis synthesize(const SynthesisOptions& options, const std::function<void(d
   // Every named schedule of this shape, whatever its placement.
   std::vector<Schedule> named;
   const auto collect = [&](const std::string& name, int chunks) {
-    try {
-      named.push_back(generate(name, {options.ranks, options.micro_batches, chunks}));
-    } catch (const base::Error&) {
-      // Not for this shape: no seed.
-    }
+    const Shape shape{options.ranks, options.micro_batches, chunks};
+    if (!refusal(name, shape)) named.push_back(generate(name, shape));
   };
   for (const CatalogueEntry& entry : catalogue()) {
     if (!entry.takes_chunks)

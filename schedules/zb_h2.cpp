@@ -7,9 +7,10 @@
 
 namespace hourglass::schedules {
 
+std::string zb_h2_rule(const Shape& shape) { return too_few(shape, 2 * shape.ranks, "2p"); }
+
 Schedule zb_h2(const Shape& shape) {
   const int p = shape.ranks, m = shape.micro_batches;
-  require_micro_batches("zb-h2", shape, 2 * p, "2p");
   Schedule schedule = looped_placement("zb-h2", shape, 1);
   for (int rank = 0; rank < p; ++rank) {
     auto& actions = schedule.actions[static_cast<std::size_t>(rank)];

@@ -71,7 +71,7 @@ void count_token(MoeTokens& tokens, std::int64_t source, std::int64_t experts_a_
 
 void check_shape(std::int64_t ranks, std::int64_t ranks_per_node, std::int64_t experts) {
   const auto refuse = [](const std::string& what, const std::string& fix) {
-    throw base::Error(what, "expert parallelism", fix);
+    throw CannotCarry(what, "expert parallelism", fix);
   };
   if (ranks < 1 || ranks_per_node < 1 || ranks > 4096)
     refuse(fmt::format("{} ranks cannot form a group", ranks), "take 1 to 4096 ranks");
@@ -214,7 +214,7 @@ MoeTokens draw_tokens(const MoeRouting& routing, std::uint64_t seed) {
   const std::int64_t reached =
       routing.nodes_per_token > 0 ? std::min(routing.nodes_per_token, tokens.nodes) : tokens.nodes;
   if (routing.top_k < 1 || routing.top_k > reached * experts_a_node) {
-    throw base::Error(fmt::format("top-{} cannot be drawn from {} experts on the {} nodes a token may use",
+    throw CannotCarry(fmt::format("top-{} cannot be drawn from {} experts on the {} nodes a token may use",
                                   routing.top_k, reached * experts_a_node, reached),
                       "routing", "lower top-k or allow more nodes");
   }
@@ -294,10 +294,10 @@ double token_bytes(const MoeShape& shape, MoeKernel kernel, MoeStep step) {
 MoeTime moe_time(const Topology& topology, RoutePolicy policy, const MoeTokens& tokens, const MoeShape& shape,
                  MoeKernel kernel, MoeStep step, const MoeParameters& parameters, std::int64_t groups) {
   if (tokens.ranks * groups > topology.gpus)
-    throw base::Error(fmt::format("{} group(s) of {} ranks do not fit {} GPUs", groups, tokens.ranks, topology.gpus),
+    throw CannotCarry(fmt::format("{} group(s) of {} ranks do not fit {} GPUs", groups, tokens.ranks, topology.gpus),
                       "expert parallelism", "take fewer ranks or more GPUs");
   if (tokens.nodes > 1 && tokens.ranks_per_node != topology.gpus_per_node)
-    throw base::Error(fmt::format("the routing has nodes of {} ranks, the topology of {}", tokens.ranks_per_node,
+    throw CannotCarry(fmt::format("the routing has nodes of {} ranks, the topology of {}", tokens.ranks_per_node,
                                   topology.gpus_per_node),
                       "expert parallelism", "use the topology's node size");
   const bool normal = kernel == MoeKernel::normal;

@@ -158,7 +158,7 @@ struct Router::State {
   void nvlink(std::int32_t from, std::int32_t to, std::vector<std::int32_t>& path) const {
     if (from == to) return;
     if (!works(nvlink_out(from)) || !works(nvlink_in(to)))
-      throw base::Error(fmt::format("no way from {} to {}: NVLink has failed", vertex_name(topology, from),
+      throw CannotCarry(fmt::format("no way from {} to {}: NVLink has failed", vertex_name(topology, from),
                                     vertex_name(topology, to)),
                         "topology", "keep the node's NVSwitch and its links");
     path.push_back(nvlink_out(from));
@@ -188,7 +188,7 @@ struct Router::State {
       const std::int32_t rail = rails[static_cast<std::size_t>(from + from / g + to / g) % rails.size()];
       return {here + rail, there + rail};
     }
-    throw base::Error(fmt::format("no way from {} to {}: no rail joins the two nodes", vertex_name(topology, from),
+    throw CannotCarry(fmt::format("no way from {} to {}: no rail joins the two nodes", vertex_name(topology, from),
                                   vertex_name(topology, to)),
                       "topology", "leave one plane or rail working");
   }

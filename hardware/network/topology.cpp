@@ -121,7 +121,7 @@ struct Builder {
   }
 
   [[noreturn]] void too_large() const {
-    throw base::Error(fmt::format("{} GPUs do not fit: {} with {}-port switches at {}:1 joins at most {}",
+    throw CannotCarry(fmt::format("{} GPUs do not fit: {} with {}-port switches at {}:1 joins at most {}",
                                   topology.gpus, fabric_name(cluster.fabric.kind), cluster.fabric.switch_ports,
                                   cluster.fabric.oversubscription, most_gpus(cluster)),
                       "fabric", "take larger switches, more layers (three_layer), or fewer GPUs");
@@ -154,7 +154,7 @@ struct Builder {
     const std::int64_t ports = cluster.fabric.switch_ports, half = ports / 2;
     const std::int64_t leaves_a_rail = half / topology.rails;
     if (leaves_a_rail == 0)
-      throw base::Error(fmt::format("{} NICs a node do not fit a pod of {} leaves", topology.rails, half), "fabric",
+      throw CannotCarry(fmt::format("{} NICs a node do not fit a pod of {} leaves", topology.rails, half), "fabric",
                         "take switches of more ports, or multi_plane");
     const std::int64_t pod_hosts = leaves_a_rail * down;
     const std::int64_t pods = (topology.hosts + pod_hosts - 1) / pod_hosts;
@@ -233,7 +233,7 @@ Topology build_topology(const Cluster& cluster, std::int64_t gpus) {
   const Fabric& fabric = cluster.fabric;
   std::tie(builder.down, builder.up) = leaf_ports(fabric);
   if (builder.up < 1 || builder.down < 1) {
-    throw base::Error(fmt::format("a switch of {} ports leaves none up at {}:1: nothing can be routed",
+    throw CannotCarry(fmt::format("a switch of {} ports leaves none up at {}:1: nothing can be routed",
                                   fabric.switch_ports, fabric.oversubscription),
                       "fabric", "lower \"oversubscription\" or raise \"switch_ports\"");
   }
@@ -309,7 +309,7 @@ void fail(Topology& topology, const std::string& name) {
     if (hit) link.failed = found = true;
   }
   if (!found) {
-    throw base::Error(fmt::format("there is no '{}' in this topology", base::printable(name)), "--fail",
+    throw CannotCarry(fmt::format("there is no '{}' in this topology", base::printable(name)), "--fail",
                       "name a switch (as in `hourglass topology --format dot`), plane0, node0.nic1, or a cable a-b#0");
   }
 }

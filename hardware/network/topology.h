@@ -4,11 +4,19 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "hardware/cluster.h"
 
 // The cluster's wires as data: vertices (GPUs, NVSwitches, NICs, switches) and directed links with bandwidth and
 // latency.
 namespace hourglass::hardware {
+
+// What a network cannot do, which only its wires show: no way between two GPUs, a fabric too small, ranks that do not
+// fill nodes.
+class CannotCarry : public base::Error {
+ public:
+  using Error::Error;
+};
 
 enum class VertexKind : std::uint8_t { gpu, nvswitch, nic, leaf, spine, core };
 enum class LinkTier : std::uint8_t { nvlink, pcie, nic, fabric };  // fabric: between switches

@@ -70,17 +70,19 @@ class Simulator {
   // Falls back to the small-batch schedule where the plan's own has too few micro-batches.
   Sample sample(const sim::TrainingStage& stage, std::int64_t batch) {
     const auto seconds = [](const sim::Result& result) { return result.step_time_s / result.tokens_per_step; };
-    if (inputs_.plan.small_batch_schedule.empty())
-      return {batch, seconds(step(stage, batch, inputs_.profile, false)), false};
-    try {
-      return {batch, seconds(step(stage, batch, inputs_.profile, false)), false};
-    } catch (const base::Error&) {
-      --done_;
-      return {batch, seconds(step(stage, batch, inputs_.profile, true)), true};
-    }
+    const bool small = !inputs_.plan.small_batch_schedule.empty() && too_small(stage, batch);
+    return {batch, seconds(step(stage, batch, inputs_.profile, small)), small};
   }
 
  private:
+  // Whether the plan's own schedule does not take so few micro-batches.
+  bool too_small(const sim::TrainingStage& stage, std::int64_t batch) const {
+    sim::Plan plan = sim::plan_for_stage(inputs_.plan, stage, batch);
+    if (!sim::legal(plan, inputs_.model, inputs_.cluster)) return false;
+    plan.parallel.data = sim::data_parallel(plan);
+    return schedules::refusal(plan.schedule, sim::plan_shape(plan)).has_value();
+  }
+
   const sim::Inputs& inputs_;
   const Progress& progress_;
   std::size_t done_ = 0, total_ = 0;

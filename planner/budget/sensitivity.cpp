@@ -137,7 +137,7 @@ void move_all(const sim::Inputs& inputs, const std::vector<Definition>& levers, 
     try {
       (up ? lever.up : lever.down) =
           side(inputs, each, up ? 1.0 + tornado.change : 1.0 - tornado.change, tornado.run, tornado.time);
-    } catch (const base::Error&) {
+    } catch (...) {  // carried to the thread that asked
       errors[i] = std::current_exception();
     }
   }

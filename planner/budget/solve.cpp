@@ -22,35 +22,16 @@ namespace {
 
 bool simulated(const sim::TrainingStage& stage) { return stage.tokens > 0.0 || stage.steps > 0.0; }
 
-bool legal_on(const sim::Inputs& inputs, std::int64_t gpus) {
-  try {
-    for (const sim::TrainingStage& stage : inputs.plan.stages) {
-      if (!simulated(stage)) continue;
-      sim::Plan plan = sim::plan_for_stage(inputs.plan, stage, stage.global_batch);
-      plan.gpus = gpus;
-      sim::complete_parallelism(plan, inputs.model, inputs.cluster, "");
-      if (plan.micro_batches() < 1) return false;
-    }
-  } catch (const base::Error&) {
-    return false;
-  }
-  return true;
-}
-
-// Whether the schedule of every stage takes its micro-batches.
-bool schedulable(const sim::Inputs& inputs, std::int64_t gpus) {
-  try {
-    for (const sim::TrainingStage& stage : inputs.plan.stages) {
-      if (!simulated(stage)) continue;
-      sim::Plan plan = sim::plan_for_stage(inputs.plan, stage, stage.global_batch);
-      plan.gpus = gpus;
-      sim::complete_parallelism(plan, inputs.model, inputs.cluster, "");
-      sim::plan_schedule(plan);
-    }
-  } catch (const base::Error&) {
-    return false;
-  }
-  return true;
+// Whether every stage can run on so many GPUs; with `scheduled` under the plan's schedule.
+bool legal_on(const sim::Inputs& inputs, std::int64_t gpus, bool scheduled) {
+  return std::all_of(inputs.plan.stages.begin(), inputs.plan.stages.end(), [&](const sim::TrainingStage& stage) {
+    if (!simulated(stage)) return true;
+    sim::Plan plan = sim::plan_for_stage(inputs.plan, stage, stage.global_batch);
+    plan.gpus = gpus;
+    if (!sim::legal(plan, inputs.model, inputs.cluster)) return false;
+    plan.parallel.data = sim::data_parallel(plan);
+    return !scheduled || !schedules::refusal(plan.schedule, sim::plan_shape(plan));
+  });
 }
 
 std::vector<std::int64_t> legal_counts(const sim::Inputs& inputs) {
@@ -64,10 +45,10 @@ std::vector<std::int64_t> legal_counts(const sim::Inputs& inputs) {
   }
   std::vector<std::int64_t> counts;
   for (std::int64_t gpus = replica; gpus <= std::min(inputs.cluster.gpus, batch); gpus += replica) {
-    if (legal_on(inputs, gpus)) counts.push_back(gpus);
+    if (legal_on(inputs, gpus, false)) counts.push_back(gpus);
   }
   // The more GPUs, the fewer micro-batches: what the schedule refuses is at the end.
-  while (!counts.empty() && !schedulable(inputs, counts.back())) counts.pop_back();
+  while (!counts.empty() && !legal_on(inputs, counts.back(), true)) counts.pop_back();
   return counts;
 }
 

@@ -171,7 +171,7 @@ Range draw_range(const RangeInputs& in, const std::function<double(const hardwar
         [&](double factor) { return slowed(*in.profile, error, factor); });
   if (in.imbalance) {
     const sim::Uncertainty& u = in.uncertainty;
-    const Source source{log_factor(u.imbalance_p10, u.imbalance_p50, u.imbalance_p90), {}, 0.0};
+    const Source source{log_factor(u.imbalance.p10, u.imbalance.p50, u.imbalance.p90), {}, 0.0};
     add("expert imbalance", source, std::max(source.factor.at(1.0), smallest_move),
         [&](double factor) { return imbalanced(*in.profile, factor); });
   }

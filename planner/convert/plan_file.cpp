@@ -1,37 +1,15 @@
-// A plan as our JSON, as Megatron-LM's flags (megatron/training/arguments.py) and as its layout string. Megatron-LM runs
+// A plan as Megatron-LM's flags (megatron/training/arguments.py) and as its layout string. Megatron-LM runs
 // 1f1b, interleaved 1f1b and, with --overlap-moe-expert-parallel-comm, the overlapped one; other schedules are named in a
 // comment. Its data parallelism follows from the GPUs; tensor parallelism implies sequence parallelism here and there.
 #include "planner/convert/plan_file.h"
 
 #include <fmt/format.h>
 
-#include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "planner/search/space.h"
-
 namespace hourglass::planner {
 
 namespace {
-
-void add_optional(base::Json& out, const char* key, std::int64_t value, std::int64_t absent) {
-  if (value != absent) out[key] = value;
-}
-
-base::Json stage_json(const sim::TrainingStage& stage) {
-  base::Json out = {{"name", stage.name}};
-  if (stage.tokens > 0.0) out["tokens"] = stage.tokens;
-  if (stage.steps > 0.0) out["steps"] = stage.steps;
-  if (stage.tokens <= 0.0 && stage.steps <= 0.0) {
-    out["gpu_hours"] = stage.gpu_hours;
-    return out;
-  }
-  out["sequence_length"] = stage.sequence_length;
-  out["global_batch"] = stage.global_batch;
-  out["context_parallel"] = stage.context_parallel;
-  if (stage.ramp) out["batch_ramp"] = {{"first_batch", stage.ramp->first_batch}, {"tokens", stage.ramp->tokens}};
-  return out;
-}
 
 // Layers as Megatron-LM's --moe-layer-freq has them: "([0]*3+[1]*58)".
 std::string layer_pattern(const model::ModelSpec& m) {
@@ -165,41 +143,6 @@ void add_recompute(Flags& flags, const model::Recompute& recompute) {
 }
 
 }  // namespace
-
-base::Json plan_json(const sim::Plan& plan) {
-  const model::Parallelism& p = plan.parallel;
-  base::Json out = {{"name", plan.name},
-                    {"model", base::name_or_path(base::Config::model, plan.model_file)},
-                    {"cluster", base::name_or_path(base::Config::cluster, plan.cluster_file)}};
-  if (!plan.profile_file.empty()) out["profile"] = base::name_or_path(base::Config::profile, plan.profile_file);
-  out["gpus"] = plan.gpus;
-  out["tensor_parallel"] = p.tensor;
-  out["pipeline_parallel"] = p.pipeline;
-  out["context_parallel"] = p.context;
-  out["expert_parallel"] = p.expert;
-  out["expert_tensor_parallel"] = p.expert_tensor;
-  out["schedule"] = plan.schedule;
-  if (!plan.small_batch_schedule.empty()) out["small_batch_schedule"] = plan.small_batch_schedule;
-  add_optional(out, "chunks", plan.chunks, 0);
-  if (plan.layers_per_stage.empty())
-    out["layers_per_stage"] = "balanced";
-  else
-    out["layers_per_stage"] = plan.layers_per_stage;
-  out["micro_batch"] = plan.micro_batch.sequences;
-  out["sequence_length"] = plan.micro_batch.sequence_length;
-  out["global_batch"] = plan.global_batch;
-  out["precision"] = precision_name(plan.precision);
-  const std::vector<std::string> recompute = recompute_names(plan.recompute);
-  if (!recompute.empty()) out["recompute"] = recompute;
-  out["mtp"] = plan.mtp;
-  out["communication_sms"] = plan.communication_sms;
-  out["overlap_weight_gradients"] = plan.overlap_weight_gradients;
-  if (!plan.stages.empty()) {
-    out["stages"] = base::Json::array();
-    for (const sim::TrainingStage& stage : plan.stages) out["stages"].push_back(stage_json(stage));
-  }
-  return out;
-}
 
 std::string layout_string(const sim::Inputs& inputs, const std::vector<std::int64_t>& layers_per_stage) {
   std::vector<std::string> stages;

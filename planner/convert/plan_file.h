@@ -6,12 +6,8 @@
 #include "base/fields.h"
 #include "sim/training/plan.h"
 
-// Plans written for other programs, and for ours.
+// Plans written for other programs.
 namespace hourglass::planner {
-
-// The document that sim::load_inputs reads. Files are named as the plan has them, relative to where the program runs;
-// what ships elsewhere, by its name.
-base::Json plan_json(const sim::Plan& plan);
 
 // A split of the layers as Megatron-LM's --pipeline-model-parallel-layout: E embedding, t layer, m MTP, L loss, | ends a
 // stage; equal neighbours as "(t|)*3".

@@ -14,7 +14,7 @@ namespace {
 std::string text_of(std::int64_t value) { return std::to_string(value); }
 std::string text_of(model::Precision value) { return precision_name(value); }
 std::string text_of(const model::Recompute& value) {
-  const std::vector<std::string> names = recompute_names(value);
+  const std::vector<std::string> names = model::recompute_names(value);
   return names.empty() ? "none" : fmt::format("{}", fmt::join(names, "+"));
 }
 std::string text_of(const ScheduleChoice& value) {

@@ -3,7 +3,7 @@
 // space, which is what giving in to the question would cost.
 #include <fmt/format.h>
 
-#include "base/error.h"
+#include "hardware/network/topology.h"
 #include "planner/search/axes.h"
 #include "planner/search/search.h"
 #include "planner/search/search_engine.h"
@@ -11,32 +11,43 @@
 
 namespace hourglass::planner {
 
+namespace {
+
+std::string words_of(const std::vector<sim::Violation>& violations) {
+  std::string out;
+  for (const sim::Violation& each : violations) out += (out.empty() ? "" : "; also ") + each.words();
+  return out;
+}
+
+}  // namespace
+
 Explanation Search::explain(const SearchChoice& choice) const {
   Explanation out;
   out.choice = choice;
   sim::Inputs inputs = space_.clusters[choice.cluster];
   inputs.plan = apply(inputs.plan, choice);
   const double limit = memory_limit_bytes(inputs);
+  std::vector<sim::Violation> violations = search_violations(inputs.plan, inputs);
+  if (violations.empty()) {
+    inputs.plan.parallel.data = sim::data_parallel(inputs.plan);
+    violations = sim::schedule_violations(inputs.plan, inputs.model);
+  }
+  out.refused = words_of(violations);
+  if (!violations.empty()) return out;
+  const int copies = schedules::catalogue_entry(choice.schedule).parameter_copies;
+  const double least = least_memory(inputs, ClusterTables(inputs).all, copies);
+  if (least > limit) {
+    out.refused = fmt::format("needs at least {:.1f} GiB a GPU before activations", least / base::gibi);
+    out.peak_memory_bytes = least;
+    return out;
+  }
   try {
-    sim::complete_parallelism(inputs.plan, inputs.model, inputs.cluster, "");
-    if (inputs.plan.parallel.expert_tensor > inputs.plan.parallel.tensor) {
-      out.refused =
-          fmt::format("expert_tensor_parallel {} is more than tensor_parallel {}", choice.expert_tensor, choice.tensor);
-      return out;
-    }
-    const int copies = schedules::catalogue_entry(choice.schedule).parameter_copies;
-    const double least = least_memory(inputs, ClusterTables(inputs).all, copies);
-    if (least > limit) {
-      out.refused = fmt::format("needs at least {:.1f} GiB a GPU before activations", least / base::gibi);
-      out.peak_memory_bytes = least;
-      return out;
-    }
     const sim::FastStep step = sim::fast_step(inputs);
     out.step = step.step;
     out.peak_memory_bytes = step.largest_memory_bytes;
     if (out.peak_memory_bytes > limit)
       out.refused = fmt::format("peaks at {:.1f} GiB a GPU", out.peak_memory_bytes / base::gibi);
-  } catch (const base::Error& error) {
+  } catch (const hardware::CannotCarry& error) {  // as in the search: only routing shows it
     out.refused = error.what();
   }
   return out;

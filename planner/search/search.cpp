@@ -23,6 +23,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <tuple>
 #include <utility>
 
@@ -230,11 +231,18 @@ SearchResult Search::conclude(std::vector<UnitResult> results) const {
   out.layers_per_stage = sim::fast_step(inputs_of(best)).layers_per_stage;
   std::vector<Neighbour> others = neighbours_of(space_, best);
   out.neighbours.resize(others.size());
+  std::exception_ptr failure;
 #pragma omp parallel for schedule(dynamic, 1)
   for (std::size_t i = 0; i < others.size(); ++i) {
-    out.neighbours[i] = explain(others[i].choice);
-    out.neighbours[i].differs = others[i].differs;
+    try {
+      out.neighbours[i] = explain(others[i].choice);
+      out.neighbours[i].differs = others[i].differs;
+    } catch (...) {  // carried to the thread that asked
+#pragma omp critical(neighbour_failed)
+      failure = std::current_exception();
+    }
   }
+  if (failure) std::rethrow_exception(failure);
   for (const std::string& question : options_.why_not) out.why_not.push_back(answer(question));
   return out;
 }

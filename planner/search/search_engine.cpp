@@ -1,9 +1,11 @@
 #include "planner/search/search_engine.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 
-#include "base/error.h"
+#include "hardware/network/topology.h"
 #include "schedules/catalogue.h"
 #include "schedules/validate.h"
 #include "sim/training/memory.h"
@@ -32,15 +34,11 @@ std::shared_ptr<const sim::StepProgram> ProgramCache::get(const ScheduleChoice& 
     entry = known;
   }
   std::call_once(entry->once, [&] {
-    try {
-      const schedules::Schedule order = schedules::generate(
-          schedule.name, {static_cast<int>(ranks), static_cast<int>(micro_batches), schedule.chunks});
-      entry->program = std::make_shared<sim::StepProgram>(order);
-      const std::lock_guard lock(mutex_);
-      bytes_ += entry->program->bytes();
-    } catch (const base::Error&) {
-      entry->program = nullptr;  // a rule of the schedule; Search::explain tells it
-    }
+    const schedules::Shape shape{static_cast<int>(ranks), static_cast<int>(micro_batches), schedule.chunks};
+    if (schedules::refusal(schedule.name, shape)) return;  // Search::explain tells why
+    entry->program = std::make_shared<sim::StepProgram>(schedules::generate(schedule.name, shape));
+    const std::lock_guard lock(mutex_);
+    bytes_ += entry->program->bytes();
   });
   return entry->program;
 }
@@ -68,24 +66,38 @@ ClusterTables::ClusterTables(const sim::Inputs& inputs)
   }
 }
 
+namespace {
+
+// As check_layout of sim/training/plan_rules.cpp.
+template <class Stop>
+void check_own(const sim::Plan& plan, const hardware::Cluster& cluster, Stop&& stop) {
+  const model::Parallelism& p = plan.parallel;
+  const auto beyond_node = [&] {
+    return fmt::format("tensor_parallel {} is more than the {} GPUs of a node", p.tensor, cluster.nvlink_domain);
+  };
+  if (p.tensor > cluster.nvlink_domain && stop("node", beyond_node)) return;
+  const auto wider = [&] {
+    return fmt::format("expert_tensor_parallel {} is more than tensor_parallel {}", p.expert_tensor, p.tensor);
+  };
+  if (p.expert_tensor > p.tensor) stop("expert tensor", wider);
+}
+
+}  // namespace
+
 bool legal(sim::Plan& plan, const sim::Inputs& inputs) {
-  model::Parallelism& p = plan.parallel;
-  const std::int64_t model_gpus = p.tensor * p.context * p.pipeline;
-  if (plan.gpus > inputs.cluster.gpus || plan.gpus % model_gpus != 0) return false;
-  p.data = plan.gpus / model_gpus;
-  if (plan.global_batch % (p.data * plan.micro_batch.sequences) != 0) return false;
-  if (plan.micro_batch.sequence_length % (p.context * p.tensor) != 0) return false;
-  if (p.tensor > inputs.cluster.nvlink_domain || p.expert_tensor > p.tensor) return false;
-  if (plan.communication_sms >= inputs.cluster.sms) return false;
-  bool any_experts = false;
-  for (const model::LayerSpec& kind : inputs.model.kinds) {
-    if (model::heads_of(kind.mixer) % p.tensor != 0) return false;
-    const model::MixtureOfExperts* experts = model::experts_of(kind);
-    if (experts == nullptr) continue;
-    if (experts->routed_experts % p.expert != 0) return false;
-    any_experts = true;
-  }
-  return any_experts ? p.data * p.context * p.tensor % (p.expert * p.expert_tensor) == 0 : p.expert == 1;
+  bool holds = sim::legal(plan, inputs.model, inputs.cluster);
+  check_own(plan, inputs.cluster, [&](const char*, const auto&) { return !(holds = false); });
+  if (holds) plan.parallel.data = sim::data_parallel(plan);
+  return holds;
+}
+
+std::vector<sim::Violation> search_violations(const sim::Plan& plan, const sim::Inputs& inputs) {
+  std::vector<sim::Violation> all = sim::layout_violations(plan, inputs.model, inputs.cluster);
+  check_own(plan, inputs.cluster, [&](const char* rule, const auto& words) {
+    all.push_back({rule, "", words(), ""});
+    return false;
+  });
+  return all;
 }
 
 double least_memory(const sim::Inputs& inputs, const model::ParameterCount& all, int copies) {
@@ -301,7 +313,7 @@ class Worker {
       sweep.best = base::time_from_seconds(result.step_time_s);
       sweep.memory = result.largest_memory_bytes();
       record(sweep, p, s);
-    } catch (const base::Error&) {  // illegal after all, as an all-to-all that the topology cannot carry
+    } catch (const hardware::CannotCarry&) {  // its all-to-all, which only routing it shows: illegal after all
     }
   }
 

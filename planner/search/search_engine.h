@@ -54,9 +54,11 @@ UnitResult run_unit(const Search& search, SearchEngine& engine, const std::vecto
 // Of a GPU and second, in USD; 1 where clusters have no price.
 double cost_rate(const hardware::Cluster& cluster, bool priced);
 
-// Whether the numbers of a plan go together: what sim::complete_parallelism checks, without its words, and the space's
-// own rules. Sets data parallelism.
+// Whether the numbers of a plan go together: the layout's rules and the search's own two, without their words. Sets data
+// parallelism.
 bool legal(sim::Plan& plan, const sim::Inputs& inputs);
+// With them.
+std::vector<sim::Violation> search_violations(const sim::Plan& plan, const sim::Inputs& inputs);
 
 // Bytes that the fullest GPU holds at least: parameters, gradients and optimizer averaged over the pipeline.
 double least_memory(const sim::Inputs& inputs, const model::ParameterCount& all, int copies);

@@ -144,31 +144,12 @@ const T& digit(const std::vector<T>& axis, std::uint64_t& number) {
 
 }  // namespace
 
-std::vector<std::string> recompute_names(const model::Recompute& recompute) {
-  std::vector<std::string> names;
-  if (recompute.norm) names.emplace_back("norm");
-  if (recompute.mla_up_proj) names.emplace_back("mla_up_proj");
-  if (recompute.swiglu) names.emplace_back("swiglu");
-  if (recompute.moe_act) names.emplace_back("moe_act");
-  if (recompute.core_attn) names.emplace_back("core_attn");
-  if (recompute.full) names.emplace_back("full");
-  return names;
-}
-
 bool same_recompute(const model::Recompute& a, const model::Recompute& b) {
-  return recompute_names(a) == recompute_names(b);
+  return model::recompute_names(a) == model::recompute_names(b);
 }
 
-std::string precision_name(model::Precision precision) {
-  switch (precision) {
-    case model::Precision::bf16:
-      return "bf16";
-    case model::Precision::fp8_block:
-      return "fp8_block";
-    case model::Precision::fp8_tensor:
-      return "fp8_tensor";
-  }
-  return "";
+const std::string& precision_name(model::Precision precision) {
+  return model::precision_names()[static_cast<std::size_t>(precision)];
 }
 
 std::uint64_t Space::groups() const {

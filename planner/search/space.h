@@ -66,8 +66,7 @@ void apply_numbers(sim::Plan& plan, const SearchChoice& choice);
 sim::Inputs on_cluster(const sim::Inputs& inputs, const std::string& cluster_file,
                        const std::vector<std::string>& overrides);
 
-std::vector<std::string> recompute_names(const model::Recompute& recompute);
-std::string precision_name(model::Precision precision);
+const std::string& precision_name(model::Precision precision);
 bool same_recompute(const model::Recompute& a, const model::Recompute& b);
 
 }  // namespace hourglass::planner

@@ -13,13 +13,13 @@ namespace {
 
 constexpr double long_run_s = 365.0 * base::seconds_per_day;
 
-void add_effective_time(Validation& out, base::Fields row, const std::string& file) {
+void add_effective_time(Validation& out, base::Fields row) {
   row.text("source");
   GoodputInputs in;
   in.gpus = row.integer("gpus", 1);
   in.parameters = row.number("parameters", 1.0);
   in.net_s = long_run_s;
-  in.reliability = sim::read_operations(row, file, {}, sim::zero_1()).reliability;
+  in.reliability = sim::read_reliability(row);
   out.rows.push_back(
       {row.text("id"), "effective training time", row.number("share", 0.0, 1.0), goodput(in).effective, ""});
   row.finish();
@@ -39,7 +39,7 @@ void add_goodput(Validation& out, const std::string& file) {
   const base::JsonFile document = base::load_json(file);
   base::Fields fields(document.value, file);
   fields.text("what");
-  for (const base::Fields& row : fields.objects("effective_training_time")) add_effective_time(out, row, file);
+  for (const base::Fields& row : fields.objects("effective_training_time")) add_effective_time(out, row);
   for (const base::Fields& row : fields.objects("interruptions")) add_interruptions(out, row);
   fields.finish();
 }

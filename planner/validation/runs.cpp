@@ -64,37 +64,43 @@ double positive(const Json& row, const char* key) {
   return found != row.end() && found->is_number() && found->get<double>() > 0.0 ? found->get<double>() : 0.0;
 }
 
-std::string model_file(const std::string& name) {
-  static const std::vector<std::pair<std::string, std::string>> known = {{"llama318b", "llama-3.1-8b"},
-                                                                         {"llama38b", "llama-3.1-8b"},
-                                                                         {"llama3170b", "llama-3.1-70b"},
-                                                                         {"llama370b", "llama-3.1-70b"},
-                                                                         {"llama31405b", "llama-3.1-405b"},
-                                                                         {"llama3405b", "llama-3.1-405b"},
-                                                                         {"llama270b", "llama-2-70b"},
-                                                                         {"qwen330ba3b", "qwen3-30b-a3b"},
-                                                                         {"qwen3235ba22b", "qwen3-235b-a22b"},
-                                                                         {"llama27b", "llama-2-7b"},
-                                                                         {"llama213b", "llama-2-13b"},
-                                                                         {"qwen38b", "qwen3-8b"},
-                                                                         {"moonlight16ba3b", "moonlight-16b-a3b"},
-                                                                         {"mixtral8x7b", "mixtral-8x7b"},
-                                                                         {"deepseekv3", "deepseek-v3"},
-                                                                         {"kimik2", "kimi-k2"}};
-  const std::string wanted = plain(name);
-  for (const auto& [prefix, file] : known) {
-    if (wanted.starts_with(prefix)) return file;
+// How such tables name what ships here (configs/published/names.json): the first entry of a list that the words begin
+// with, or of clusters hold, names the file.
+class Names {
+ public:
+  explicit Names(const std::string& configs) {
+    const std::string file = configs + "/published/names.json";
+    const base::JsonFile document = base::load_json(file);
+    base::Fields fields(document.value, file);
+    fields.text("what");
+    models_ = pairs(fields.object("models"));
+    clusters_ = pairs(fields.object("clusters"));
+    fields.finish();
   }
-  throw Skip{"no shipped config for this model"};
-}
+  std::string model(const std::string& words) const {
+    const std::string wanted = plain(words);
+    for (const auto& [name, file] : models_) {
+      if (wanted.starts_with(name)) return file;
+    }
+    throw Skip{"no shipped config for this model"};
+  }
+  std::string cluster(const std::string& words) const {
+    const std::string wanted = plain(words);
+    for (const auto& [name, file] : clusters_) {
+      if (wanted.find(name) != std::string::npos) return file;
+    }
+    throw Skip{"no cluster file for this hardware"};
+  }
 
-std::string cluster_name(const std::string& hardware) {
-  const std::string wanted = plain(hardware);
-  for (const char* name : {"h100", "h200", "h800", "a100"}) {
-    if (wanted.find(name) != std::string::npos) return name;
+ private:
+  using Pairs = std::vector<std::pair<std::string, std::string>>;
+  static Pairs pairs(base::Fields fields) {
+    Pairs out;
+    for (const std::string& name : fields.keys()) out.emplace_back(name, fields.text(name));
+    return out;
   }
-  throw Skip{"no cluster file for this hardware"};
-}
+  Pairs models_, clusters_;
+};
 
 void check_task(const Json& row) {
   for (const char* key : {"task", "model"}) {
@@ -123,11 +129,11 @@ model::Precision precision_of(const std::string& words) {
   return words.find("block") != std::string::npos ? model::Precision::fp8_block : model::Precision::fp8_tensor;
 }
 
-sim::Inputs inputs_of(const Json& row, const std::string& configs) {
+sim::Inputs inputs_of(const Json& row, const std::string& configs, const Names& names) {
   check_task(row);
   sim::Inputs in;
-  in.model = model::read_model(fmt::format("{}/models/{}.json", configs, model_file(text(row, "model"))));
-  const std::string cluster = cluster_name(text(row, "hardware"));
+  in.model = model::read_model(fmt::format("{}/models/{}.json", configs, names.model(text(row, "model"))));
+  const std::string cluster = names.cluster(text(row, "hardware"));
   const std::string cluster_file = fmt::format("{}/clusters/{}.json", configs, cluster);
   in.cluster = hardware::read_cluster(base::load_json(cluster_file).value, cluster_file);
   const std::string profile_file = base::resolve(base::Config::profile, in.cluster.profile, cluster_file);
@@ -169,11 +175,12 @@ const Json& rows_of(const base::JsonFile& document) {
 
 std::vector<PublishedRun> published_runs(const std::string& file, const std::string& configs) {
   const base::JsonFile document = base::load_json(file, std::size_t{64} << 20);
+  const Names names(configs);
   std::vector<PublishedRun> runs;
   for (const Json& row : rows_of(document)) {
     if (!row.is_object()) continue;
     try {
-      runs.push_back({text(row, "id"), base::printable(text(row, "model")), inputs_of(row, configs)});
+      runs.push_back({text(row, "id"), base::printable(text(row, "model")), inputs_of(row, configs, names)});
     } catch (const Skip&) {  // add_runs lists them
     } catch (const base::Error&) {
     }
@@ -184,6 +191,7 @@ std::vector<PublishedRun> published_runs(const std::string& file, const std::str
 void add_runs(Validation& out, const std::string& file, const std::string& configs) {
   const base::JsonFile document = base::load_json(file, std::size_t{64} << 20);
   const Json& rows = rows_of(document);
+  const Names names(configs);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Json& row = rows[i];
     std::string id = row.is_object() ? text(row, "id") : "";
@@ -192,7 +200,7 @@ void add_runs(Validation& out, const std::string& file, const std::string& confi
       if (!row.is_object()) throw Skip{"not an object"};
       const double rate = positive(row, "tokens_per_s_per_gpu"), step = positive(row, "step_time_s");
       if (rate <= 0.0 && step <= 0.0) throw Skip{"neither tokens/s nor a step time is stated"};
-      const sim::Inputs in = inputs_of(row, configs);
+      const sim::Inputs in = inputs_of(row, configs, names);
       const sim::Result result = sim::simulate(in);
       if (result.largest_memory_bytes() > largest_overcommit * result.memory_capacity_bytes) {
         throw Skip{

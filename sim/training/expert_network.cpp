@@ -73,8 +73,8 @@ hardware::Conditions conditions_of(const ExpertNetwork* network, std::int64_t co
 ExpertNetwork expert_network(const Inputs& in) {
   const PlanNetwork& network = *in.plan.network;
   if (in.plan.parallel.expert_tensor > 1) {
-    throw base::Error("flows of experts split over GPUs are not modelled", in.plan.name + " /network",
-                      "leave out network, or set expert_tensor_parallel to 1");
+    throw hardware::CannotCarry("flows of experts split over GPUs are not modelled", in.plan.name + " /network",
+                                "leave out network, or set expert_tensor_parallel to 1");
   }
   hardware::Topology topology = hardware::build_topology(in.cluster, in.plan.gpus);
   for (const std::string& name : network.failed) hardware::fail(topology, name);

@@ -12,101 +12,6 @@ namespace hourglass::sim {
 
 namespace {
 
-using base::Error;
-using base::Fields;
-
-constexpr std::int64_t most_gpus = 1'000'000;
-constexpr std::int64_t longest_sequence = std::int64_t{1} << 24;
-
-TrainingStage read_stage(Fields fields, const Plan& plan) {
-  TrainingStage stage;
-  stage.name = fields.text("name");
-  stage.tokens = fields.number_or("tokens", 0.0, 1.0, 1e18);
-  stage.steps = fields.number_or("steps", 0.0, 1.0, 1e12);
-  stage.gpu_hours = fields.number_or("gpu_hours", 0.0, 0.0, 1e12);
-  const int given = fields.has("tokens") + fields.has("steps") + fields.has("gpu_hours");
-  if (given != 1)
-    fields.fail("name", fmt::format("the stage gives {} of tokens, steps and gpu_hours", given), "give exactly one");
-  stage.sequence_length = fields.integer_or("sequence_length", plan.micro_batch.sequence_length, 1, longest_sequence);
-  stage.global_batch = fields.integer_or("global_batch", plan.global_batch, 1);
-  stage.context_parallel = fields.integer_or("context_parallel", plan.parallel.context, 1, most_gpus);
-  if (fields.has("batch_ramp")) {
-    Fields ramp = fields.object("batch_ramp");
-    stage.ramp = BatchRamp{ramp.integer("first_batch", 1), ramp.number("tokens", 1.0, 1e18)};
-    ramp.finish();
-    if (stage.tokens <= 0.0) fields.fail("batch_ramp", "needs a stage given in tokens", "give tokens instead of steps");
-    if (stage.ramp->tokens > stage.tokens) fields.fail("batch_ramp", "is longer than the stage", "shorten it");
-  }
-  fields.finish();
-  return stage;
-}
-
-std::vector<std::int64_t> read_layers_per_stage(Fields& fields) {
-  if (!fields.has("layers_per_stage")) return {};
-  if (fields.any("layers_per_stage").is_array()) return fields.integers("layers_per_stage", 0, 10000);
-  fields.choice("layers_per_stage", {"balanced"});
-  return {};
-}
-
-PlanNetwork read_network(Fields fields) {
-  PlanNetwork network;
-  if (fields.has("routing"))
-    network.routing = hardware::route_policy(fields.choice("routing", hardware::route_policy_names()));
-  if (fields.has("failed")) network.failed = fields.texts("failed");
-  network.expert_skew = fields.number_or("expert_skew", 0.0, 0.0, 5.0);
-  if (fields.has("expert_loads")) {
-    network.expert_loads = fields.numbers("expert_loads", 0.0, 1e15);
-    if (network.expert_skew > 0.0) fields.fail("expert_skew", "stands beside expert_loads", "give one of them");
-  }
-  network.seed = fields.integer_or("seed", 1, 0, 1'000'000'000);
-  fields.finish();
-  return network;
-}
-
-Plan read_plan(const base::Json& document, const std::string& file) {
-  Fields fields(document, file);
-  Plan plan;
-  plan.name = fields.text("name");
-  fields.text_or("notes", "");
-  plan.model_file = base::resolve(base::Config::model, fields.text("model"), file);
-  plan.cluster_file = base::resolve(base::Config::cluster, fields.text("cluster"), file);
-  if (fields.has("profile")) plan.profile_file = base::resolve(base::Config::profile, fields.text("profile"), file);
-  plan.gpus = fields.integer("gpus", 1, most_gpus);
-  plan.parallel.pipeline = fields.integer_or("pipeline_parallel", 1, 1, 512);
-  plan.parallel.tensor = fields.integer_or("tensor_parallel", 1, 1, 1024);
-  plan.parallel.context = fields.integer_or("context_parallel", 1, 1, most_gpus);
-  plan.parallel.expert = fields.integer_or("expert_parallel", 1, 1, most_gpus);
-  plan.parallel.expert_tensor = fields.integer_or("expert_tensor_parallel", 1, 1, 1024);
-  plan.schedule = fields.text_or("schedule", "1f1b");
-  plan.small_batch_schedule = fields.text_or("small_batch_schedule", "");
-  plan.chunks = static_cast<int>(fields.integer_or("chunks", 0, 0, 64));
-  plan.layers_per_stage = read_layers_per_stage(fields);
-  plan.micro_batch.sequences = fields.integer_or("micro_batch", 1, 1, 1'000'000);
-  plan.micro_batch.sequence_length = fields.integer("sequence_length", 1, longest_sequence);
-  plan.global_batch = fields.integer("global_batch", 1);
-  const std::string precision = fields.choice("precision", {"bf16", "fp8_block", "fp8_tensor"});
-  plan.precision = precision == "bf16"        ? model::Precision::bf16
-                   : precision == "fp8_block" ? model::Precision::fp8_block
-                                              : model::Precision::fp8_tensor;
-  if (fields.has("recompute")) plan.recompute = model::read_recompute(fields.texts("recompute"), file + " /recompute");
-  plan.mtp = fields.flag_or("mtp", false);
-  plan.communication_sms = fields.integer_or("communication_sms", 0, 0, 1000);
-  plan.overlap_weight_gradients = fields.flag_or("overlap_weight_gradients", true);
-  plan.contention = fields.flag_or("contention", true);
-  plan.overlap_gradient_reduce = fields.flag_or("overlap_gradient_reduce", false);
-  plan.overlap_parameter_gather = fields.flag_or("overlap_parameter_gather", false);
-  if (fields.has("variation")) plan.variation = read_variation(fields.object("variation"), plan.gpus);
-  if (fields.has("network")) plan.network = read_network(fields.object("network"));
-  if (fields.has("stages")) {
-    for (Fields& stage : fields.objects("stages")) plan.stages.push_back(read_stage(stage, plan));
-  }
-  std::vector<std::string> stages;
-  for (const TrainingStage& stage : plan.stages) stages.push_back(stage.name);
-  plan.operations = read_operations(fields, file, stages, plan.sharding());
-  fields.finish();
-  return plan;
-}
-
 // Splits --set assignments by the document they name.
 void apply_overrides(base::Json& document, const std::string& prefix, const std::vector<std::string>& overrides) {
   for (const std::string& assignment : overrides) {
@@ -134,68 +39,6 @@ void check_prefixes(const std::vector<std::string>& overrides) {
 
 }  // namespace
 
-Sharding Plan::sharding() const {
-  Sharding sharding = states;
-  const auto advance = [](Events& moves, Event to) {
-    if (moves == Events{Event::step_end}) moves = {to};
-  };
-  if (overlap_gradient_reduce) advance(sharding.gradients.moves, Event::last_backward);
-  if (overlap_parameter_gather) advance(sharding.parameters.moves, Event::first_forward);
-  return sharding;
-}
-
-void complete_parallelism(Plan& plan, const model::ModelSpec& model, const hardware::Cluster& cluster,
-                          const std::string& where) {
-  model::Parallelism& parallel = plan.parallel;
-  const std::int64_t model_gpus = parallel.tensor * parallel.context * parallel.pipeline;
-  const auto require = [&](bool holds, const std::string& what, const std::string& fix) {
-    if (!holds) throw Error(what, where, fix);
-  };
-  require(plan.gpus <= cluster.gpus,
-          fmt::format("{} GPUs asked, cluster {} has {}", plan.gpus, cluster.name, cluster.gpus),
-          "use fewer, or --set cluster.gpus=N");
-  require(plan.gpus % model_gpus == 0,
-          fmt::format("{} GPUs are not a multiple of tensor x context x pipeline = {} x {} x {}", plan.gpus,
-                      parallel.tensor, parallel.context, parallel.pipeline),
-          "change gpus or the parallel sizes");
-  parallel.data = plan.gpus / model_gpus;
-  require(plan.global_batch % (parallel.data * plan.micro_batch.sequences) == 0,
-          fmt::format("global_batch {} is not a multiple of data_parallel x micro_batch = {} x {}", plan.global_batch,
-                      parallel.data, plan.micro_batch.sequences),
-          "change global_batch");
-  require(plan.micro_batch.sequence_length % (parallel.context * parallel.tensor) == 0,
-          fmt::format("sequence_length {} is not a multiple of context x tensor parallel = {} x {}",
-                      plan.micro_batch.sequence_length, parallel.context, parallel.tensor),
-          "change sequence_length");
-  for (const model::LayerSpec& kind : model.kinds) {
-    const std::int64_t heads = model::heads_of(kind.mixer);
-    require(heads % parallel.tensor == 0,
-            fmt::format("{} attention heads are not a multiple of tensor_parallel = {}", heads, parallel.tensor),
-            "change tensor_parallel");
-  }
-  require(plan.communication_sms < cluster.sms,
-          fmt::format("communication_sms {} leaves no SM of {} to compute", plan.communication_sms, cluster.sms),
-          "use fewer");
-  if (model::experts_of(model) == nullptr) {
-    require(parallel.expert == 1, fmt::format("expert_parallel {} on a dense model", parallel.expert), "set it to 1");
-    return;
-  }
-  for (const model::LayerSpec& kind : model.kinds) {
-    const model::MixtureOfExperts* experts = model::experts_of(kind);
-    if (experts == nullptr) continue;
-    require(
-        experts->routed_experts % parallel.expert == 0,
-        fmt::format("{} experts are not a multiple of expert_parallel = {}", experts->routed_experts, parallel.expert),
-        "change expert_parallel");
-  }
-  const std::int64_t replica_gpus = parallel.data * parallel.context * parallel.tensor;
-  require(
-      replica_gpus % (parallel.expert * parallel.expert_tensor) == 0,
-      fmt::format("expert_parallel x expert_tensor_parallel = {} x {} does not divide the {} GPUs of a pipeline stage",
-                  parallel.expert, parallel.expert_tensor, replica_gpus),
-      "change expert_parallel");
-}
-
 Inputs load_inputs(const std::string& plan_named, const std::vector<std::string>& overrides, bool any_layout) {
   check_prefixes(overrides);
   const std::string plan_path = base::resolve(base::Config::plan, plan_named);
@@ -218,21 +61,7 @@ Inputs load_inputs(const std::string& plan_named, const std::vector<std::string>
   inputs.profile = hardware::read_profile(load(inputs.plan.profile_file, "profile"), inputs.plan.profile_file);
   inputs.provenance.profile = inputs.profile.name;
   if (!any_layout) complete_parallelism(inputs.plan, inputs.model, inputs.cluster, plan_path);
-  const model::MixtureOfExperts* experts = model::experts_of(inputs.model);
-  const std::int64_t routed = experts != nullptr ? experts->routed_experts : 0;
-  if (inputs.plan.network && routed == 0) {
-    throw Error("network changes the all-to-all of experts, and this model has none", plan_path + " /network",
-                "leave it out");
-  }
-  if (inputs.plan.variation && !inputs.plan.variation->expert_loads.empty() &&
-      static_cast<std::int64_t>(inputs.plan.variation->expert_loads.size()) != routed) {
-    throw Error(fmt::format("gives {} loads, the model has {} routed experts",
-                            inputs.plan.variation->expert_loads.size(), routed),
-                plan_path + " /variation/expert_loads", "give one load an expert");
-  }
-  if (inputs.plan.mtp && inputs.model.mtp_modules == 0) {
-    throw Error("mtp is true, but the model has no multi-token prediction module", plan_path, "set it to false");
-  }
+  refuse(model_violations(inputs.plan, inputs.model, plan_path));
   return inputs;
 }
 

@@ -13,10 +13,15 @@
 #include "hardware/profile.h"
 #include "model/layers.h"
 #include "model/spec.h"
+#include "schedules/catalogue.h"
 #include "sim/training/overlap_order.h"
 #include "sim/training/plan_operations.h"
 #include "sim/training/sharding.h"
 #include "sim/training/variation.h"
+
+namespace hourglass::base {
+struct DescribedKey;
+}
 
 // The four inputs of a simulation: model x plan x cluster x profile, each a small file.
 namespace hourglass::sim {
@@ -53,7 +58,7 @@ struct Plan {
   std::string model_file, cluster_file, profile_file;  // resolved paths; profile_file "" until the cluster names it
   std::int64_t gpus = 0;
   model::Parallelism parallel;
-  std::string schedule;
+  std::string schedule = "1f1b";
   std::string small_batch_schedule;            // used where a step has too few micro-batches for `schedule`; "" refuses
   int chunks = 0;                              // virtual stages a rank, 0: the schedule's default
   std::vector<std::int64_t> layers_per_stage;  // empty: balanced by cost
@@ -94,6 +99,12 @@ struct Inputs {
   }
 };
 
+// The plan of a document (plan_keys.cpp has every key); `file` is named in errors, and what it names is relative to it.
+Plan read_plan(const base::Json& document, const std::string& file);
+// The document that is read as the plan. Files are named as the plan has them: relative to where the program runs.
+base::Json plan_json(const Plan& plan);
+std::vector<base::DescribedKey> plan_keys();
+
 // Reads a plan, a shipped name or a path (base/configs.h), and the files it names. `overrides` are --set assignments: plan.*, cluster.*, profile.*. Checks what the
 // four say together (divisibility, GPU counts) and throws base::Error naming file and path.
 // With `any_layout` the plan's own parallelism need not fit its GPUs and is not completed: for a search, which varies it.
@@ -102,7 +113,38 @@ Inputs load_inputs(const std::string& plan, const std::vector<std::string>& over
 // The plan with a training stage's batch, sequence length and context parallelism in place of its own.
 Plan plan_for_stage(const Plan& plan, const TrainingStage& stage, std::int64_t global_batch);
 
-// Sets data parallelism from the rest and checks every divisibility rule. `where` is named in errors.
+// A rule that a plan breaks (plan_rules.cpp).
+struct Violation {
+  std::string rule;           // its name: "batch", "experts", "schedule", ...
+  std::string where;          // what errors name; may be empty
+  std::string what, fix;      // in words
+  std::string words() const;  // "where: what; fix"
+};
+
+// Every rule that model, plan and cluster break together, the layout's first; none: they go together. `where` is named.
+// Data parallelism need not be set.
+std::vector<Violation> violations(const Plan& plan, const model::ModelSpec& model, const hardware::Cluster& cluster,
+                                  const std::string& where = "");
+// Those of the layout alone: GPUs, batch, sequence, heads and experts divide.
+std::vector<Violation> layout_violations(const Plan& plan, const model::ModelSpec& model,
+                                         const hardware::Cluster& cluster, const std::string& where = "");
+// Whether there is none of these, without the words.
+bool legal(const Plan& plan, const model::ModelSpec& model, const hardware::Cluster& cluster);
+// Those of what the model must have: experts for a network, a load for each, a module for MTP.
+std::vector<Violation> model_violations(const Plan& plan, const model::ModelSpec& model, const std::string& where = "");
+// Those of its schedule, of a plan whose parallelism is complete: what the schedule takes, layers for its stages.
+std::vector<Violation> schedule_violations(const Plan& plan, const model::ModelSpec& model);
+// The latter alone, for as many stages.
+std::vector<Violation> stage_violations(const Plan& plan, const model::ModelSpec& model, std::size_t stages);
+// Throws the first as base::Error, if there is one.
+void refuse(const std::vector<Violation>& violations);
+
+// GPUs over tensor x context x pipeline parallelism.
+std::int64_t data_parallel(const Plan& plan);
+// Of the plan's schedule.
+schedules::Shape plan_shape(const Plan& plan);
+
+// Sets data parallelism from the rest; throws the first violation of the layout. `where` is named in errors.
 void complete_parallelism(Plan& plan, const model::ModelSpec& model, const hardware::Cluster& cluster,
                           const std::string& where);
 

@@ -35,10 +35,15 @@ struct Energy {
   double pue = 1.3;            // power of the whole site over that of its computers
 };
 
+// The load of the fullest GPU of an expert-parallel group over the mean, in quantiles.
+struct Imbalance {
+  double p10 = 1.0, p50 = 1.04, p90 = 1.15;
+};
+
 // What the range of the budget is drawn from beside the profile's residuals.
 struct Uncertainty {
-  double imbalance_p10 = 1.0, imbalance_p50 = 1.04, imbalance_p90 = 1.15;  // fullest GPU over the mean load
-  double failure_factor = 2.0;                                             // p90 of the failure rate over its median
+  Imbalance imbalance;
+  double failure_factor = 2.0;  // p90 of the failure rate over its median
   std::int64_t samples = 20000;
   std::int64_t seed = 1;
 };
@@ -63,10 +68,8 @@ struct Operations {
   std::vector<std::string> given;  // "reliability.restart_min", ...: what the plan states itself
 };
 
-// Takes the keys reliability, energy, uncertainty, prices_per_gpu_hour and runs from the plan's object. `sharding` says
-// what a checkpoint holds unless the plan does.
-Operations read_operations(base::Fields& fields, const std::string& plan_file, const std::vector<std::string>& stages,
-                           const Sharding& sharding);
+// The block `reliability` of an object, or the defaults.
+Reliability read_reliability(base::Fields& fields);
 
 // Adds the blocks that the plan leaves out, empty, so that --set plan.reliability.restart_min=5 has where to go.
 void add_operation_blocks(base::Json& document);

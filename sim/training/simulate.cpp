@@ -59,9 +59,7 @@ double Result::largest_memory_bytes() const {
 }
 
 schedules::Schedule plan_schedule(const Plan& plan) {
-  const schedules::Shape shape{static_cast<int>(plan.parallel.pipeline), static_cast<int>(plan.micro_batches()),
-                               plan.chunks};
-  schedules::Schedule schedule = schedules::generate(plan.schedule, shape);
+  schedules::Schedule schedule = schedules::generate(plan.schedule, plan_shape(plan));
   schedules::validate(schedule);
   return schedule;
 }

@@ -13,24 +13,6 @@
 
 namespace hourglass::sim {
 
-namespace {
-
-void check_layers_per_stage(const Inputs& inputs, std::size_t stages) {
-  const std::vector<std::int64_t>& counts = inputs.plan.layers_per_stage;
-  const std::int64_t total = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
-  const std::string where = inputs.plan.name + " /layers_per_stage";
-  if (counts.size() != stages) {
-    throw base::Error(fmt::format("lists {} stages, the schedule has {}", counts.size(), stages), where,
-                      "or write \"balanced\"");
-  }
-  if (total != inputs.model.layer_count()) {
-    throw base::Error(fmt::format("adds up to {} layers, the model has {}", total, inputs.model.layer_count()), where,
-                      "or write \"balanced\"");
-  }
-}
-
-}  // namespace
-
 model::ParameterCount stage_parameters(const Inputs& inputs, const StageLayout& layout, std::size_t stage) {
   model::ParameterCount total;
   bool has_head = false;
@@ -80,11 +62,7 @@ StageLayout layout_of(const Inputs& inputs, std::vector<std::int64_t> counts) {
 }  // namespace
 
 void check_stage_count(const Inputs& inputs, std::size_t stages) {
-  if (inputs.model.layers.size() + 1 < stages) {
-    throw base::Error(fmt::format("{} layers cannot fill {} pipeline stages", inputs.model.layers.size(), stages),
-                      inputs.plan.name, "use fewer pipeline ranks or chunks");
-  }
-  if (!inputs.plan.layers_per_stage.empty()) check_layers_per_stage(inputs, stages);
+  refuse(stage_violations(inputs.plan, inputs.model, stages));
 }
 
 std::vector<StageLayout> candidate_layouts(const Inputs& inputs, const schedules::Schedule& schedule,

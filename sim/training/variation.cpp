@@ -10,24 +10,11 @@
 #include <cmath>
 #include <numeric>
 
-#include "base/error.h"
 #include "base/random.h"
 
 namespace hourglass::sim {
 
 namespace {
-
-std::int64_t read_gpu(base::Fields& fields, std::int64_t gpus) { return fields.integer("gpu", 0, gpus - 1); }
-
-std::vector<SlowPart> read_slow(base::Fields& fields, const std::string& key, std::int64_t gpus) {
-  std::vector<SlowPart> parts;
-  if (!fields.has(key)) return parts;
-  for (base::Fields& each : fields.objects(key)) {
-    parts.push_back({read_gpu(each, gpus), each.number("factor", 1.0, 1e3)});
-    each.finish();
-  }
-  return parts;
-}
 
 // splitmix64 (Steele, Lea, Flood 2014): neighbouring numbers give unrelated seeds.
 std::uint64_t mixed(std::uint64_t x) {
@@ -50,30 +37,6 @@ std::string Variation::reason() const {
   if (!flapping_nics.empty()) return fmt::format("the NIC of GPU {} flaps", flapping_nics.front().gpu);
   if (skews_experts()) return "experts get unequal shares of the tokens";
   return "";
-}
-
-Variation read_variation(base::Fields fields, std::int64_t gpus) {
-  Variation variation;
-  variation.slow_gpus = read_slow(fields, "slow_gpus", gpus);
-  variation.slow_nics = read_slow(fields, "slow_nics", gpus);
-  if (fields.has("flapping_nics")) {
-    for (base::Fields& each : fields.objects("flapping_nics")) {
-      FlappingNic nic;
-      nic.gpu = read_gpu(each, gpus);
-      nic.first_s = each.number_or("first_s", 0.0, 0.0, 1e5);
-      nic.every_s = each.number("every_s", 1e-3, 1e5);
-      nic.down_s = each.number("down_s", 1e-6, 1e5);
-      if (nic.down_s >= nic.every_s) each.fail("down_s", "the NIC would never be up", "make it less than every_s");
-      each.finish();
-      variation.flapping_nics.push_back(nic);
-    }
-  }
-  if (fields.has("expert_loads")) variation.expert_loads = fields.numbers("expert_loads", 1e-12, 1e15);
-  variation.expert_skew = fields.number_or("expert_skew", 0.0, 0.0, 5.0);
-  variation.expert_persistence = fields.number_or("expert_persistence", 1.0, 0.0, 1.0);
-  variation.seed = fields.integer_or("seed", 1, 0, 1'000'000'000);
-  fields.finish();
-  return variation;
 }
 
 std::vector<float> gpu_loads(const Variation& variation, std::int64_t experts, std::int64_t gpus, std::uint64_t layer,

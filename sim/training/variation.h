@@ -4,8 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "base/fields.h"
-
 // What makes GPUs of one pipeline rank differ: a slow GPU, a slow or flapping NIC, experts that get unequal shares of
 // the tokens. A plan with a variation is simulated GPU by GPU, since folding would be wrong.
 namespace hourglass::sim {
@@ -37,9 +35,6 @@ struct Variation {
   // Why GPUs may not be folded, in words; "" if they may.
   std::string reason() const;
 };
-
-// Throws base::Error for a GPU that the plan does not have.
-Variation read_variation(base::Fields fields, std::int64_t gpus);
 
 // Rows of each GPU of an expert-parallel group over the mean, for one layer and micro-batch: the mean of the loads of
 // the experts it holds. `layer` is the number of the layer in the model.

@@ -63,6 +63,22 @@ TEST_CASE("fields refuse what was not asked for and say what was meant") {
   CHECK(message_of([&] { fields.choice("name", {"y1", "z1"}); }).find("the choices are y1, z1") != std::string::npos);
 }
 
+TEST_CASE("a schema may be named at the top of any file, nowhere else") {
+  const base::Json json = parse_json(R"({"$schema": "s.json", "inside": {"$schema": "s.json"}})", "f.json");
+  Fields fields(json, "f.json");
+  const Fields inside = fields.object("inside");
+  CHECK_NOTHROW(fields.finish());
+  CHECK(message_of([&] { inside.finish(); }).find("f.json /inside/$schema: unknown key") == 0);
+}
+
+TEST_CASE("all required keys that are missing are named in one error") {
+  const base::Json json = parse_json(R"({"a": 1})", "f.json");
+  const Fields fields(json, "f.json", "/x");
+  CHECK_NOTHROW(fields.require({"a"}));
+  CHECK(message_of([&] { fields.require({"a", "b"}); }) == "f.json /x/b: is missing; add it");
+  CHECK(message_of([&] { fields.require({"d", "a", "b", "c"}); }) == "f.json /x: d, b and c are missing; add them");
+}
+
 TEST_CASE("overrides reach nested keys and list items, and refuse what is not there") {
   base::Json json = parse_json(R"({"a": {"b": 1}, "list": [{"c": 2}]})", "f.json");
   base::apply_override(json, "a.b=1f1b");

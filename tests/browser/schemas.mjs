@@ -25,7 +25,34 @@ try {
 }
 const ajv = new Ajv({allErrors: true, strict: false});
 const folder = join(root, "configs/schema");
-const schemas = Object.fromEntries(readdirSync(folder).map((file) => [file.replace(".schema.json", ""), ajv.compile(JSON.parse(read(join(folder, file))))]));
+const files = Object.fromEntries(readdirSync(folder).map((file) => [file, JSON.parse(read(join(folder, file)))]));
+for (const [file, schema] of Object.entries(files)) ajv.addSchema(schema, file);
+const schemas = Object.fromEntries(Object.keys(files).map((file) => [file.replace(".schema.json", ""), ajv.getSchema(file)]));
+
+// The schemas of a key: its own, what it refers to, and what it adds to.
+function parts(schema, file) {
+  if (schema.$ref) {
+    const [name, pointer] = schema.$ref.split("#"), target = name || file;
+    return parts((pointer ?? "").split("/").slice(1).reduce((value, key) => value[key], files[target]), target);
+  }
+  return [[schema, file], ...(schema.allOf ?? []).flatMap((each) => parts(each, file))];
+}
+// Keys of a document that no schema describes.
+function undescribed(document, schema, file, path = "") {
+  const all = parts(schema, file);
+  if (Array.isArray(document)) {
+    const items = all.find(([each]) => each.items);
+    return items ? document.flatMap((value) => undescribed(value, items[0].items, items[1], `${path}[]`)) : [];
+  }
+  if (document === null || typeof document !== "object") return [];
+  return Object.entries(document).flatMap(([key, value]) => {
+    const owner = all.find(([each]) => each.properties?.[key] || typeof each.additionalProperties === "object");
+    const place = owner?.[0].properties?.[key] ?? owner?.[0].additionalProperties;
+    if (!place) return [`${path}.${key}`];
+    const told = parts(place, owner[1]).some(([each]) => each.description) || place.description || !owner[0].properties?.[key];
+    return [...(told ? [] : [`${path}.${key} without words`]), ...undescribed(value, place, owner[1], `${path}.${key}`)];
+  });
+}
 
 function valid(kind, document, what) {
   const holds = schemas[kind](document);
@@ -87,6 +114,8 @@ for (const [kind, lines] of Object.entries(commands)) {
   for (const words of lines) {
     const document = JSON.parse(hourglass(...words, "--format", "json"));
     valid(kind, document, words.join(" "));
+    const untold = [...new Set(undescribed(document, files[`${kind}.schema.json`], `${kind}.schema.json`))];
+    check(untold.length === 0, `${kind}: the schema does not describe ${untold.join(", ")}`);
     const objects = hourglass(...words, "--format", "jsonl").trimEnd().split("\n").filter((line) => line).map((line) => JSON.parse(line));
     const [heading, ...lines_of_csv] = hourglass(...words, "--format", "csv").trimEnd().split("\n");
     check(/^\|( ---:?| ---:)/m.test(hourglass(...words, "--format", "markdown")), `${kind}: no Markdown table`);
@@ -126,6 +155,13 @@ check(!schemas.simulate({...JSON.parse(read(join(stored, "simulate-1.0.0.json"))
 for (const [kind, name] of [["input-plan", "plans"], ["input-cluster", "clusters"], ["input-profile", "profiles"], ["input-samples", "measurements"]]) {
   for (const file of readdirSync(join(root, "configs", name))) valid(kind, JSON.parse(read(join(root, "configs", name, file))), `${name}/${file}`);
 }
+const full = {...JSON.parse(read(join(root, plan))), $schema: "../schema/input-plan.schema.json", reliability: {restart_min: 7, spare_nodes: 3},
+  energy: {W_per_gpu: 1000, pue: 1.2}, uncertainty: {expert_imbalance: {p10: 1, p50: 1.1, p90: 1.2}, samples: 1000}, prices_per_gpu_hour: {EUR: 1.85},
+  runs: [{name: "ablations", count: 3, stage: "pre-training", share: 0.01}], network: {routing: "adaptive", failed: ["plane3"]}, contention: false,
+  variation: {slow_gpus: [{gpu: 3, factor: 1.2}], flapping_nics: [{gpu: 1, every_s: 2, down_s: 0.2}]}};
+valid("input-plan", full, "a plan with every block");
+for (const key of ["reliability", "energy", "uncertainty", "network", "variation"])
+  check(!schemas["input-plan"]({...full, [key]: {...full[key], gpuz: 1}}), `an unknown key in ${key} passes`);
 check(!schemas["input-plan"]({...JSON.parse(read(join(root, plan))), pipeline_paralel: 16}), "an unknown key of a plan passes");
 writeFileSync(join(scratch, "two.json"), JSON.stringify({...result, schema_version: "2.0.0"}));
 try {

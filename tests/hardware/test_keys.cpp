@@ -1,5 +1,4 @@
-// What the descriptions of clusters and profiles give besides their readers: schemas, the reference, the fit's places.
-// HOURGLASS_UPDATE=1 writes the shipped files anew.
+// What the descriptions of clusters and profiles give besides their readers and schemas.
 #include <doctest/doctest.h>
 
 #include <cstdlib>
@@ -29,14 +28,6 @@ Cluster shipped_cluster(const std::string& name) {
   return hardware::read_cluster(document("configs/clusters/" + name + ".json"), name);
 }
 
-void check_file(const std::string& path, const std::string& text) {
-  if (std::getenv("HOURGLASS_UPDATE") != nullptr) std::ofstream(root + path, std::ios::binary) << text;
-  std::ifstream in(root + path, std::ios::binary);
-  const std::string found((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  const bool same = found == text;
-  CHECK_MESSAGE(same, path << " is not what the descriptions say; HOURGLASS_UPDATE=1 writes it");
-}
-
 std::vector<std::string> names_of(const std::vector<hardware::FittedFigure>& figures) {
   std::vector<std::string> names;
   for (const hardware::FittedFigure& each : figures) names.push_back(each.name);
@@ -55,15 +46,6 @@ std::string refusal(const std::function<void(Json&)>& change) {
 }
 
 }  // namespace
-
-TEST_CASE("the shipped schemas and the reference are what the descriptions say") {
-  check_file("configs/schema/input-cluster.schema.json", hardware::cluster_schema().dump(1) + "\n");
-  check_file("configs/schema/input-profile.schema.json", hardware::profile_schema().dump(1) + "\n");
-  check_file("docs/reference_hardware.md",
-             "# Keys of clusters and profiles\n\nWritten from hardware/cluster_keys.h and hardware/profile_keys.h "
-             "(tests/hardware/test_keys.cpp).\n\n" +
-                 hardware::cluster_reference() + "\n" + hardware::profile_reference());
-}
 
 TEST_CASE("a fit moves the figures that a class has, and gives up the spared ones first") {
   hardware::Profile h100 = hardware::read_profile(document("configs/profiles/h100.json"), "h100");

@@ -174,7 +174,7 @@ TEST_CASE("a plan is written as a layout string, as flags and as a file that rea
   CHECK(flags.find("--tensor-model-parallel-size 2\n") != std::string::npos);
   CHECK(flags.find("--pipeline-model-parallel-layout \"Ettttttt|") != std::string::npos);
   inputs.plan.layers_per_stage = {7, 8, 8, 9};
-  base::Json document = planner::plan_json(inputs.plan);
+  base::Json document = sim::plan_json(inputs.plan);
   document["model"] = std::filesystem::absolute(inputs.plan.model_file).string();
   document["cluster"] = std::filesystem::absolute(inputs.plan.cluster_file).string();
   document["profile"] = std::filesystem::absolute(inputs.plan.profile_file).string();
