@@ -39,6 +39,16 @@ void check_prefixes(const std::vector<std::string>& overrides) {
 
 }  // namespace
 
+Sharding Plan::sharding() const {
+  Sharding sharding = states;
+  const auto advance = [](Events& moves, Event to) {
+    if (moves == Events{Event::step_end}) moves = {to};
+  };
+  if (overlap_gradient_reduce) advance(sharding.gradients.moves, Event::last_backward);
+  if (overlap_parameter_gather) advance(sharding.parameters.moves, Event::first_forward);
+  return sharding;
+}
+
 Inputs load_inputs(const std::string& plan_named, const std::vector<std::string>& overrides, bool any_layout) {
   check_prefixes(overrides);
   const std::string plan_path = base::resolve(base::Config::plan, plan_named);
