@@ -2,14 +2,11 @@
 
 #include <fmt/format.h>
 
-#include "base/build_info.h"  // written by CMake: HOURGLASS_VERSION, HOURGLASS_GIT_COMMIT, HOURGLASS_GIT_DIRTY
 #include "base/error.h"
 #include "base/json.h"
+#include "base/version.h"
 
 namespace hourglass::base {
-
-std::string version() { return build_version; }
-std::string git_commit() { return build_git_commit; }
 
 Json provenance_json(const Provenance& provenance) {
   Json inputs = Json::array();
@@ -18,13 +15,8 @@ Json provenance_json(const Provenance& provenance) {
   }
   Json argv = Json::array();
   for (const std::string& word : provenance.argv) argv.push_back(utf8(word));
-  return {{"argv", argv},
-          {"version", build_version},
-          {"git_commit", build_git_commit},
-          {"git_dirty", build_git_dirty},
-          {"inputs", inputs},
-          {"profile", provenance.profile},
-          {"seed", provenance.seed}};
+  return {{"argv", argv},     {"version", version()},          {"git_commit", git_commit()}, {"git_dirty", git_dirty()},
+          {"inputs", inputs}, {"profile", provenance.profile}, {"seed", provenance.seed}};
 }
 
 }  // namespace hourglass::base

@@ -23,7 +23,4 @@ struct Provenance {
 // {argv, version, git_commit, git_dirty, inputs, profile, seed}; version and commit are those of the build.
 Json provenance_json(const Provenance& provenance);
 
-std::string version();
-std::string git_commit();
-
 }  // namespace hourglass::base

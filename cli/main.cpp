@@ -6,7 +6,7 @@
 #include <new>
 
 #include "base/error.h"
-#include "base/provenance.h"
+#include "base/version.h"
 #include "cli/command.h"
 #include "cli/processor.h"
 

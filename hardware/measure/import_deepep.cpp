@@ -33,7 +33,7 @@ namespace {
 using importing::Collector;
 
 // One figure of a line, before it becomes a sample.
-struct Reading {
+struct DeepEpReading {
   std::string op;
   bool fp8 = false;
   bool low_latency = false;
@@ -68,25 +68,25 @@ std::int64_t whole(double value) {
   return std::isfinite(value) ? static_cast<std::int64_t>(std::clamp(value, 0.0, 1e6)) : 0;
 }
 
-std::int64_t expert_count(const Reading& r, const ImportOptions& o) {
+std::int64_t expert_count(const DeepEpReading& r, const ImportOptions& o) {
   return or_default(o.experts, r.low_latency ? 288 : 256);
 }
 
-double token_bytes(const Reading& r, double hidden) {
+double token_bytes(const DeepEpReading& r, double hidden) {
   if (!r.fp8) return 2.0 * hidden;
   return hidden + hidden / 128.0 * 4.0 + (r.low_latency ? 16.0 : 0.0);
 }
 
 // What the tests count as one token's copies: selections; (token, node) pairs, its own node included; or distinct
 // ranks.
-double copies(const Reading& r, const Sample& s) {
+double copies(const DeepEpReading& r, const Sample& s) {
   if (r.low_latency) return s.at("top_k");
   const auto count = [&](const char* key) { return static_cast<std::int64_t>(s.at(key)); };
   const model::Routing routing = {count("experts"), count("top_k"), count("groups"), count("groups_per_token")};
   return model::expected_parts(routing, r.rdma ? count("ranks") / count("ranks_per_node") : count("ranks"));
 }
 
-Sample sample_of(const Reading& r, const ImportOptions& o) {
+Sample sample_of(const DeepEpReading& r, const ImportOptions& o) {
   Sample sample;
   sample.op = r.op;
   sample.dtype = r.fp8 ? "e4m3" : "bf16";
@@ -110,7 +110,7 @@ Sample sample_of(const Reading& r, const ImportOptions& o) {
   return sample;
 }
 
-void take(Reading reading, const std::string& place, const ImportOptions& options, Collector& out) {
+void take(DeepEpReading reading, const std::string& place, const ImportOptions& options, Collector& out) {
   if (options.ranks > 0 || reading.ranks == 0) reading.ranks = options.ranks;
   if (reading.ranks < 1) {
     throw base::Error("no line names the number of ranks", options.file, "give it with --ranks");
@@ -125,7 +125,7 @@ void take(Reading reading, const std::string& place, const ImportOptions& option
 
 // "[tuning] Best dispatch (FP8): ..."
 void read_tuning(std::string_view line, const std::string& place, const ImportOptions& options, Collector& out) {
-  Reading r;
+  DeepEpReading r;
   r.op = line.find("Best dispatch") != std::string_view::npos ? "dispatch" : "combine";
   r.fp8 = line.find("(FP8)") != std::string_view::npos;
   double value = 0.0;
@@ -144,7 +144,7 @@ void read_low_latency(std::string_view line, const std::string& place, const Imp
     const std::size_t at = line.find(title);
     if (at == std::string_view::npos) continue;
     const std::string_view part = line.substr(at, line.find('|', at) - at);
-    Reading r;
+    DeepEpReading r;
     r.low_latency = true;
     r.op = title[0] == 'D' ? "dispatch" : "combine";
     r.fp8 = r.op == "dispatch";
@@ -168,7 +168,7 @@ void read_elastic(std::string_view line, const std::string& place, const ImportO
   const std::size_t at = dispatch != std::string_view::npos ? dispatch : line.find("combine:");
   if (at == std::string_view::npos) return out.skip(place, "there is neither a dispatch nor a combine");
   const std::string_view part = line.substr(at, line.find('|', at) - at);
-  Reading r;
+  DeepEpReading r;
   r.op = dispatch != std::string_view::npos ? "dispatch" : "combine";
   r.fp8 = r.op == "dispatch" && importing::lower(options.dtype) != "bf16";
   r.ranks = whole(ranks);

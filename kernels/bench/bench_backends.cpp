@@ -9,7 +9,7 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "base/provenance.h"
+#include "base/version.h"
 
 namespace hourglass::kernels {
 

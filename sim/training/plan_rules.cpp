@@ -47,7 +47,9 @@ void check_layout(const Plan& plan, const model::ModelSpec& model, const hardwar
     const auto uneven_heads = [&] {
       return fmt::format("{} attention heads are not a multiple of tensor_parallel = {}", heads, p.tensor);
     };
-    if (heads % p.tensor != 0 && stop("heads", uneven_heads, "change tensor_parallel")) return;
+    if (heads % p.tensor == 0) continue;
+    if (stop("heads", uneven_heads, "change tensor_parallel")) return;
+    break;
   }
   const auto no_sm = [&] {
     return fmt::format("communication_sms {} leaves no SM of {} to compute", plan.communication_sms, cluster.sms);
@@ -68,7 +70,9 @@ void check_layout(const Plan& plan, const model::ModelSpec& model, const hardwar
     const auto uneven_experts = [&] {
       return fmt::format("{} experts are not a multiple of expert_parallel = {}", experts->routed_experts, p.expert);
     };
-    if (experts->routed_experts % p.expert != 0 && stop("experts", uneven_experts, "change expert_parallel")) return;
+    if (experts->routed_experts % p.expert == 0) continue;
+    if (stop("experts", uneven_experts, "change expert_parallel")) return;
+    break;
   }
   const std::int64_t stage_gpus = data * p.context * p.tensor;
   const auto uneven_groups = [&] {

@@ -104,7 +104,7 @@ class Random {
       case base::KeyType::flag:
         return below(2) == 0;
       case base::KeyType::text:
-        return each.key.choices.empty() ? "text" + std::to_string(below(9))
+        return each.key.choices.empty() ? "text" + std::to_string(below(9)) + ".json"
                                         : each.key.choices[below(each.key.choices.size())];
       case base::KeyType::object:
         return object(each.inside);
