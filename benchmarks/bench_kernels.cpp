@@ -56,8 +56,8 @@ Run eigen_product(const BenchCase& c) {
     return timed([&] {
       for (std::size_t g = 0; g < x->size(); ++g) {
         if (pass == Pass::forward) (*y)[g].noalias() = (*x)[g] * (*w)[g].transpose();
-        if (pass == Pass::input_gradient) (*x)[g].noalias() = (*y)[g] * (*w)[g];
-        if (pass == Pass::weight_gradient) (*w)[g].noalias() += (*y)[g].transpose() * (*x)[g];
+        if (pass == Pass::backward_input) (*x)[g].noalias() = (*y)[g] * (*w)[g];
+        if (pass == Pass::backward_weight) (*w)[g].noalias() += (*y)[g].transpose() * (*x)[g];
       }
     });
   };
@@ -136,8 +136,8 @@ std::vector<BenchCase> cases() {
   const auto add = [&](const char* kernel, std::map<std::string, std::int64_t> shape, std::vector<Pass> passes) {
     for (const Pass pass : passes) all.push_back({kernel, pass, "fp32", "", shape, ""});
   };
-  const std::vector<Pass> three = {Pass::forward, Pass::input_gradient, Pass::weight_gradient},
-                          two = {Pass::forward, Pass::input_gradient}, one = {Pass::forward};
+  const std::vector<Pass> three = {Pass::forward, Pass::backward_input, Pass::backward_weight},
+                          two = {Pass::forward, Pass::backward_input}, one = {Pass::forward};
   add("gemm", {{"m", 512}, {"n", 1792}, {"k", 1792}}, three);
   add("gemm", {{"m", 512}, {"n", 1536}, {"k", 384}}, three);
   add("grouped_gemm", {{"groups", 8}, {"m", 128}, {"n", 1024}, {"k", 1792}}, three);
@@ -160,7 +160,7 @@ std::vector<BenchCase> cases() {
   add("unpermute", {{"tokens", 4096}, {"experts", 64}, {"top_k", 4}, {"width", 1792}}, two);
   add("cross_entropy", {{"rows", 4096}, {"vocabulary", 8080}}, two);
   add("residual", {{"rows", 8192}, {"width", 1792}}, one);
-  add("embedding", {{"rows", 8192}, {"width", 1792}, {"vocabulary", 8080}}, {Pass::forward, Pass::weight_gradient});
+  add("embedding", {{"rows", 8192}, {"width", 1792}, {"vocabulary", 8080}}, {Pass::forward, Pass::backward_weight});
   return all;
 }
 

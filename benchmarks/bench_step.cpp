@@ -3,7 +3,7 @@
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
 
-#include "sim/training/simulate.h"
+#include "sim/training/fast/simulate_plan.h"
 
 using namespace hourglass;
 
@@ -21,7 +21,7 @@ void step(benchmark::State& state, sim::Fold fold) {
   sim::SimulateOptions options;
   options.fold = fold;
   sim::Result result;
-  for (auto _ : state) result = sim::simulate(inputs, nullptr, options);
+  for (auto _ : state) result = sim::simulate_plan(inputs, nullptr, options);
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   const double tasks = static_cast<double>(result.tasks) * static_cast<double>(result.simulated_gpus) / 16.0;

@@ -12,6 +12,7 @@
 #include "reports/solve.h"
 #include "reports/tabular.h"
 #include "reports/text.h"
+#include "schedules/catalogue.h"
 #include "schedules/svg.h"
 
 namespace hourglass::cli {

@@ -109,39 +109,43 @@ double parameters_of(kernels::PipelineModel<Scalar>& model) {
 }
 
 // Everything that happened, as a simulated step has it.
-const char* class_of(kernels::Half half) {
-  return half == kernels::Half::forward    ? "forward"
-         : half == kernels::Half::backward ? "backward_input"
-                                           : "backward_weight";
+// F, B and W of an action in the order in which they ran, whose times are the pieces'.
+sim::StepRecord::RecordedBlock block_of(schedules::Kind kind) {
+  using base::Pass;
+  using schedules::Kind;
+  sim::StepRecord::RecordedBlock block;
+  const auto ran = [&](Pass pass) { block.block.segments.emplace_back().pass = pass; };
+  if (kind == Kind::forward || kind == Kind::overlapped) ran(Pass::forward);
+  if (kind != Kind::forward && kind != Kind::backward_weight) ran(Pass::backward_input);
+  if (kind != Kind::forward && kind != Kind::backward_input) ran(Pass::backward_weight);
+  return block;
 }
 
 sim::StepRecord record_of(const schedules::Schedule& schedule, const kernels::Timeline& timeline) {
-  static constexpr const char* kinds[] = {"forward", "backward_input", "backward_weight", "backward", "overlapped"};
   sim::StepRecord record;
-  record.ranks = schedule.ranks;
-  const auto span = [&](int rank, sim::Lane lane, double from, double to, std::string name, const char* cls, int stage,
-                        int micro_batch) {
-    record.spans.push_back({rank, lane, base::time_from_seconds(from), base::time_from_seconds(to), std::move(name),
-                            cls, stage, micro_batch});
+  record.executed = true;
+  record.schedule = schedule;
+  for (std::size_t kind = 0; kind < 5; ++kind) record.blocks.push_back(block_of(static_cast<schedules::Kind>(kind)));
+  const auto span = [&](int rank, sim::Lane lane, std::int32_t action, std::int32_t segment, double from, double to) {
+    record.spans.push_back({rank, lane, action, segment, base::time_from_seconds(from), base::time_from_seconds(to)});
   };
   for (int rank = 0; rank < schedule.ranks; ++rank) {
     const auto r = static_cast<std::size_t>(rank);
+    std::vector<std::size_t>& blocks = record.block_of.emplace_back();
     for (std::size_t i = 0; i < schedule.actions[r].size(); ++i) {
-      const schedules::Action& action = schedule.actions[r][i];
       const kernels::ActionTime& time = timeline.actions[r][i];
-      const std::string name = schedules::letters(action, true);
-      const char* kind = kinds[static_cast<std::size_t>(action.kind)];
-      span(rank, sim::Lane::schedule, time.start_s, time.end_s, name, kind, action.stage, action.micro_batch);
-      if (time.start_s - time.free_s > base::micro) {
-        span(rank, sim::Lane::point_to_point, time.free_s, time.start_s, "wait for " + name, "receive", action.stage,
-             action.micro_batch);
-      }
+      const auto place = static_cast<std::int32_t>(i);
+      blocks.push_back(static_cast<std::size_t>(schedule.actions[r][i].kind));
+      span(rank, sim::Lane::schedule, place, -1, time.start_s, time.end_s);
+      if (time.start_s - time.free_s > base::micro)
+        span(rank, sim::Lane::point_to_point, place, -1, time.free_s, time.start_s);
     }
-    static constexpr const char* letters[] = {"F", "B", "W"};
-    for (const kernels::Piece& piece : timeline.pieces[r]) {
-      span(rank, sim::Lane::compute, piece.start_s, piece.end_s,
-           fmt::format("{}{}@{}", letters[static_cast<std::size_t>(piece.half)], piece.micro_batch, piece.stage),
-           class_of(piece.half), piece.stage, piece.micro_batch);
+    auto piece = timeline.pieces[r].begin();
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      for (std::size_t s = 0; s < record.blocks[blocks[i]].block.segments.size(); ++s, ++piece) {
+        span(rank, sim::Lane::compute, static_cast<std::int32_t>(i), static_cast<std::int32_t>(s), piece->start_s,
+             piece->end_s);
+      }
     }
   }
   return record;

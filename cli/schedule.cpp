@@ -13,6 +13,7 @@
 #include "schedules/catalogue.h"
 #include "schedules/evaluate.h"
 #include "schedules/formats.h"
+#include "schedules/gantt.h"
 #include "schedules/letters.h"
 #include "schedules/lower_bound.h"
 #include "schedules/svg.h"

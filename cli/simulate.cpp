@@ -1,5 +1,3 @@
-#include "sim/training/simulate.h"
-
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -15,6 +13,7 @@
 #include "reports/json.h"
 #include "reports/pictures.h"
 #include "reports/text.h"
+#include "sim/training/fast/simulate_plan.h"
 #include "sim/training/tune_overlap.h"
 
 namespace hourglass::cli {
@@ -39,7 +38,7 @@ sim::Result run(const sim::Inputs& inputs, sim::Fold fold, sim::StepRecord* reco
                bytes / base::gibi);
   };
   options.progress = line.callback();
-  return sim::simulate(inputs, record, options);
+  return sim::simulate_plan(inputs, record, options);
 }
 
 }  // namespace

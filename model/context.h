@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/pass.h"
 #include "model/ops/operators.h"
 #include "model/spec.h"
 
@@ -36,7 +37,7 @@ struct LayerContext {
   bool fp8_dispatch = true;  // with fp8_block: dispatch sends E4M3 with scales; combine is BF16
 };
 
-enum class Pass : std::uint8_t { forward, backward_input, backward_weight };
+using base::Pass;
 
 // A layer's pass in four parts. Forward runs attention, dispatch, mlp, combine; backward_input runs combine (the
 // gradients are dispatched), mlp, dispatch (they are combined), attention. backward_weight has attention and mlp only.

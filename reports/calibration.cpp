@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/json.h"
+#include "base/svg_canvas.h"
 #include "base/units.h"
 #include "reports/json.h"
 #include "reports/table.h"
@@ -95,10 +96,7 @@ base::Json calibration_json(const hardware::Fit& fit, const base::Provenance& pr
 
 std::string residual_svg(const hardware::Fit& fit) {
   constexpr double width = 720.0, panel = 200.0, left = 60.0, plot = 620.0, range = 0.5;  // +-50 %
-  std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
-      "font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
-      width, panel * static_cast<double>(fit.classes.size()));
+  base::SvgCanvas canvas({width, panel * static_cast<double>(fit.classes.size())});
   for (std::size_t i = 0; i < fit.classes.size(); ++i) {
     const hardware::ClassFit& c = fit.classes[i];
     const double top = panel * static_cast<double>(i), middle = top + 110.0, height = 75.0;
@@ -108,26 +106,25 @@ std::string residual_svg(const hardware::Fit& fit) {
       high = std::max(high, r.sample->seconds);
     }
     const double span = std::max(std::log(high / low), 1e-9);
-    out += fmt::format("<text x=\"{}\" y=\"{:.0f}\">{}: held-out error, median {}, p90 {} ({} samples)</text>\n", left,
-                       top + 20.0, c.name, percent(c.held_out.median), percent(c.held_out.p90), c.held_out.rows);
+    canvas.text(left, {top + 20.0, 0},
+                fmt::format("{}: held-out error, median {}, p90 {} ({} samples)", c.name, percent(c.held_out.median),
+                            percent(c.held_out.p90), c.held_out.rows));
     for (const double level : {-range, -0.15, 0.0, 0.15, range}) {
       const double y = middle - level / range * height;
-      out += fmt::format(
-          "<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#ccc\"/><text x=\"{}\" y=\"{:.1f}\" "
-          "text-anchor=\"end\">{:+.0f} %</text>\n",
-          left, left + plot, y, y, left - 6, y + 4, level * 100.0);
+      canvas.element("line", {{"x1", left}, {"x2", left + plot}, {"y1", {y, 1}}, {"y2", {y, 1}}, {"stroke", "#ccc"}})
+          .beside()
+          .text(left - 6, {y + 4, 1}, fmt::format("{:+.0f} %", level * 100.0), {{"text-anchor", "end"}});
     }
     for (const hardware::Residual& r : c.residuals) {
       const double x = left + std::log(r.sample->seconds / low) / span * plot;
       const double y = middle - std::clamp(r.held_out, -range, range) / range * height;
-      out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2\" fill=\"#4f81bd\" fill-opacity=\"0.5\"/>\n", x, y);
+      canvas.element("circle",
+                     {{"cx", {x, 1}}, {"cy", {y, 1}}, {"r", "2"}, {"fill", "#4f81bd"}, {"fill-opacity", "0.5"}});
     }
-    out += fmt::format(
-        "<text x=\"{}\" y=\"{:.0f}\">{:.3g} us</text><text x=\"{}\" y=\"{:.0f}\" text-anchor=\"end\">{:.3g} us "
-        "measured</text>\n",
-        left, top + 196.0, low * 1e6, left + plot, top + 196.0, high * 1e6);
+    canvas.text(left, {top + 196.0, 0}, fmt::format("{:.3g} us", low * 1e6)).beside();
+    canvas.text(left + plot, {top + 196.0, 0}, fmt::format("{:.3g} us measured", high * 1e6), {{"text-anchor", "end"}});
   }
-  return out + "</svg>\n";
+  return std::move(canvas).take();
 }
 
 }  // namespace hourglass::reports

@@ -9,16 +9,14 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <iterator>
 #include <map>
-#include <string_view>
 #include <tuple>
 
 #include "base/json.h"
 #include "base/provenance.h"
 #include "reports/kernel_names.h"
-#include "sim/training/simulate.h"
+#include "reports/span_names.h"
 
 namespace hourglass::reports {
 
@@ -28,40 +26,16 @@ constexpr const char* lane_names[] = {"schedule", "compute", "communication", "p
 constexpr std::int64_t most_occurrences = 1'000'000;  // of a phase on one rank
 double microseconds(base::Time time) { return base::seconds(time) * 1e6; }
 
-// What a step's operators cost; a schedule that was executed has none.
-std::vector<sim::OperatorCost> priced(const sim::Inputs& inputs, const sim::Result& result) {
-  if (inputs.model.layers.empty()) return {};
-  return sim::operator_table(inputs, result.network ? &*result.network : nullptr);
-}
-
-// Of each kind of layer whether it has a dense MLP, where other kinds have experts.
-std::vector<bool> dense_beside_experts(const model::ModelSpec& model) {
-  std::vector<bool> dense;
-  for (const model::LayerSpec& kind : model.kinds)
-    dense.push_back(model::experts_of(kind) == nullptr && model::experts_of(model) != nullptr);
-  return dense;
-}
-
-// Of the class of a schedule's span.
-const char* block_name(std::string_view cls) {
-  return cls == "forward"           ? "F"
-         : cls == "backward_input"  ? "B"
-         : cls == "backward_weight" ? "W"
-         : cls == "backward"        ? "BW"
-         : cls == "overlapped"      ? "F&B"
-                                    : "";
+// As PyTorch traces of DeepSeek's code would annotate an action.
+const char* block_name(schedules::Kind kind) {
+  constexpr const char* names[] = {"F", "B", "W", "BW", "F&B"};
+  return names[static_cast<std::size_t>(kind)];
 }
 
 class TraceWriter {
  public:
   TraceWriter(const sim::Inputs& inputs, const sim::Result& result, const sim::StepRecord& record, bool operators)
-      : record_(record),
-        operators_(operators),
-        dense_(dense_beside_experts(inputs.model)),
-        runs_(priced(inputs, result)) {
-    for (const sim::Span& span : record.spans) {
-      if (span.lane == sim::Lane::schedule) blocks_[{span.rank, span.start}] = block_name(span.cls);
-    }
+      : record_(record), operators_(operators) {
     base::Json other = base::provenance_json(inputs.provenance);
     other["schedule"] = result.schedule;
     other["step_time_s"] = result.step_time_s;
@@ -72,7 +46,7 @@ class TraceWriter {
   }
 
   void names() {
-    for (int rank = 0; rank < record_.ranks; ++rank) {
+    for (int rank = 0; rank < record_.schedule.ranks; ++rank) {
       event("{{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":{},\"args\":{{\"name\":\"pipeline rank {}\"}}}}", rank,
             rank);
       event("{{\"ph\":\"M\",\"name\":\"process_sort_index\",\"pid\":{},\"args\":{{\"sort_index\":{}}}}}", rank, rank);
@@ -83,18 +57,16 @@ class TraceWriter {
     }
   }
   void spans() {
-    for (std::size_t i = 0; i < record_.spans.size(); ++i) {
-      const sim::Span& span = record_.spans[i];
+    for (const sim::Span& span : record_.spans) {
+      const SpanName named = name_of(record_, span);
       if (span.lane == sim::Lane::schedule) {
         event(
             "{{\"ph\":\"X\",\"cat\":\"user_annotation\",\"name\":\"{}\",\"pid\":{},\"tid\":0,\"ts\":{:.3f},\"dur\":"
             "{:.3f},\"args\":{{\"class\":\"{}\",\"stage\":{},\"micro_batch\":{}}}}}",
-            span.name, span.rank, microseconds(span.start), microseconds(span.end - span.start), span.cls, span.stage,
-            span.micro_batch);
+            named.name, span.rank, microseconds(span.start), microseconds(span.end - span.start), named.cls,
+            named.stage, named.micro_batch);
       } else {
-        // The wait for slower peers belongs to the all-to-all that follows it.
-        const bool wait = std::string_view(span.cls) == "peer_wait" && i + 1 < record_.spans.size();
-        kernels(span, phase_name(record_.spans[i + (wait ? 1 : 0)].name), wait);
+        kernels(span, named);
       }
     }
   }
@@ -105,19 +77,12 @@ class TraceWriter {
     }
   }
   // From the end of the action that makes a boundary to the start of the action that needs it, on another rank.
-  void flows(const schedules::Schedule& schedule) {
+  void flows() {
     std::map<std::tuple<bool, int, int>, const sim::Span*> makers;  // backward, stage, micro-batch
     const auto each = [&](const auto& visit) {
-      std::vector<std::size_t> next(schedule.actions.size(), 0);
       for (const sim::Span& span : record_.spans) {
         if (span.lane != sim::Lane::schedule) continue;
-        const auto rank = static_cast<std::size_t>(span.rank);
-        const auto& order = schedule.actions[rank];
-        while (next[rank] < order.size() &&
-               (order[next[rank]].stage != span.stage || order[next[rank]].micro_batch != span.micro_batch))
-          ++next[rank];
-        if (next[rank] == order.size()) continue;
-        const schedules::Action& a = order[next[rank]++];
+        const schedules::Action& a = *record_.action_of(span);
         const bool pair = a.kind == schedules::Kind::overlapped;
         if (pair || a.kind == schedules::Kind::forward) visit(false, a.stage, a.micro_batch, span);
         if (pair) visit(true, a.backward_stage, a.backward_micro_batch, span);
@@ -150,39 +115,30 @@ class TraceWriter {
         "{{\"ph\":\"f\",\"bp\":\"e\",\"cat\":\"p2p\",\"name\":\"send\",\"id\":{},\"pid\":{},\"tid\":0,\"ts\":{:.3f}}}",
         arrows_, to.rank, microseconds(to.start) + 0.001);
   }
-  void kernels(const sim::Span& span, std::string phase, bool wait) {
-    if (span.lane == sim::Lane::host) return kernel(span, span.name, span.start, span.end - span.start, "");
-    const bool communication = span.lane != sim::Lane::compute;
-    const auto& slices = runs_.of(span.name, communication, span.end - span.start);
-    // An MLP and a layer of experts are different things under the same name.
-    if (!slices.empty() && phase.starts_with("mlp(") && dense_[slices.front().op->unit.kind]) phase = "dense_" + phase;
-    // The n-th of a phase on a stream belongs together with the n-th on another: what a layer does.
+  void kernels(const sim::Span& span, const SpanName& named) {
+    if (span.lane == sim::Lane::host) return kernel(span, named, named.name, span.start, span.end - span.start, "");
+    const std::string phase = phase_name(record_, span);
+    // The n-th of a phase on a stream belongs together with the n-th on another: what a layer does. A wait for slower
+    // peers belongs to the all-to-all that follows it.
     std::int64_t& occurrence = count_[{phase, span.rank, span.lane}];
     layer_ = span.rank * most_occurrences + occurrence;
-    occurrence += wait ? 0 : 1;
-    base::Time at = span.start;
-    if (!operators_) {
-      kernel(span, span.name, span.start, span.end - span.start, phase);
+    const sim::Block::Segment* segment = record_.segment_of(span);
+    occurrence += segment != nullptr && waits_for_peers(*segment) ? 0 : 1;
+    const std::vector<sim::OperatorSlice> slices = sim::operators_of(record_, span);
+    if (!operators_ || slices.empty()) {
+      const std::string name = operators_ ? kernel_name(record_, span) : named.name;
+      kernel(span, named, name, span.start, span.end - span.start, phase);
     } else {
-      for (const auto& slice : slices) {
-        kernel(span, kernel_name(*slice.op), at, slice.work, phase);
-        at += slice.work;
+      base::Time at = span.start;
+      for (const sim::OperatorSlice& slice : slices) {
+        kernel(span, named, kernel_name(*slice.op), at, slice.time, phase);
+        at += slice.time;
       }
-      const sim::OperatorCost* op = slices.empty() ? runs_.first(span.name, communication) : nullptr;
-      if (slices.empty())
-        kernel(span, op != nullptr ? kernel_name(*op) : kernel_name(span.cls), span.start, span.end - span.start,
-               phase);
     }
-    if (const sim::OperatorCost* op = communication ? runs_.first(span.name, true) : nullptr) link_use(span, *op);
+    if (span.lane == sim::Lane::communication && !slices.empty()) link_use(span, slices);
   }
-  // The kind of the action that it runs in: the last one of its rank that has begun.
-  std::string block_of(const sim::Span& span) const {
-    const auto next = blocks_.upper_bound({span.rank, span.start});
-    const bool any = next != blocks_.begin() && std::prev(next)->first.first == span.rank;
-    return any ? fmt::format(",\"block\":\"{}\"", std::prev(next)->second) : "";
-  }
-  void kernel(const sim::Span& span, const std::string& name, base::Time start, base::Time length,
-              const std::string& phase) {
+  void kernel(const sim::Span& span, const SpanName& named, const std::string& name, base::Time start,
+              base::Time length, const std::string& phase) {
     if (length == 0) return;
     const int lane = static_cast<int>(span.lane);
     event(
@@ -190,28 +146,29 @@ class TraceWriter {
         "{{\"device\":{},\"stream\":{}",
         span.lane == sim::Lane::host ? "cuda_runtime" : "kernel", name, span.rank, lane, microseconds(start),
         microseconds(length), span.rank, lane);
-    if (!phase.empty())
-      fmt::format_to(std::back_inserter(text_), ",\"phase\":\"{}\",\"layer\":{}{}", phase, layer_, block_of(span));
-    if (span.stage >= 0)
-      fmt::format_to(std::back_inserter(text_), ",\"stage\":{},\"micro_batch\":{}", span.stage, span.micro_batch);
+    if (!phase.empty()) {
+      fmt::format_to(std::back_inserter(text_), ",\"phase\":\"{}\",\"layer\":{},\"block\":\"{}\"", phase, layer_,
+                     block_name(record_.action_of(span)->kind));
+    }
+    if (named.stage >= 0)
+      fmt::format_to(std::back_inserter(text_), ",\"stage\":{},\"micro_batch\":{}", named.stage, named.micro_batch);
     text_ += "}}";
   }
   // What one GPU sends meanwhile, over its NIC and over NVLink.
-  void link_use(const sim::Span& span, const sim::OperatorCost& op) {
+  void link_use(const sim::Span& span, const std::vector<sim::OperatorSlice>& slices) {
     const double seconds = base::seconds(span.end - span.start);
+    double nic = 0.0, nvlink = 0.0;
+    for (const sim::OperatorSlice& slice : slices) nic += slice.op->nic_bytes, nvlink += slice.op->nvlink_bytes;
     const char* format =
         "{{\"ph\":\"C\",\"name\":\"link use\",\"pid\":{},\"ts\":{:.3f},\"args\":{{\"NIC GB/s\":{:.2f},\"NVLink "
         "GB/s\":{:.2f}}}}}";
-    event(fmt::runtime(format), span.rank, microseconds(span.start), op.nic_bytes / seconds / base::giga,
-          op.nvlink_bytes / seconds / base::giga);
+    event(fmt::runtime(format), span.rank, microseconds(span.start), nic / seconds / base::giga,
+          nvlink / seconds / base::giga);
     event(fmt::runtime(format), span.rank, microseconds(span.end), 0.0, 0.0);
   }
 
   const sim::StepRecord& record_;
   bool operators_;
-  std::vector<bool> dense_;
-  std::map<std::pair<int, base::Time>, const char*> blocks_;  // by rank and start
-  sim::OperatorRuns runs_;
   std::string text_;
   std::map<std::tuple<std::string, int, sim::Lane>, std::int64_t> count_;
   std::int64_t layer_ = 0;
@@ -227,7 +184,7 @@ std::string chrome_trace(const sim::Inputs& inputs, const sim::Result& result, c
   writer.names();
   writer.spans();
   writer.memory();
-  if (options.flows) writer.flows(sim::plan_schedule(inputs.plan));
+  if (options.flows) writer.flows();
   return std::move(writer).take();
 }
 

@@ -6,9 +6,9 @@
 #include "reports/json.h"
 #include "reports/page.h"
 #include "reports/search.h"
+#include "reports/span_names.h"
 #include "reports/table.h"
 #include "reports/timeline.h"
-#include "sim/training/operator_table.h"
 
 namespace hourglass::reports {
 
@@ -27,14 +27,14 @@ std::string subtitle_of(const sim::Inputs& inputs) {
                      p.context, p.pipeline, p.data, p.expert, inputs.profile.name);
 }
 
-Json operators_json(const sim::Inputs& inputs, const sim::ExpertNetwork* network) {
+Json operators_json(const model::ModelSpec& model, const sim::StepRecord& record) {
   Json rows = Json::array();
-  for (const sim::OperatorCost& op : sim::operator_table(inputs, network)) {
-    rows.push_back({{"name", op.name},
-                    {"class", op.cls},
-                    {"unit", sim::name_of(inputs.model, op.unit)},
-                    {"part", sim::name_of(op.part)},
-                    {"pass", sim::letter_of(op.pass)},
+  for (const sim::OperatorCost& op : record.operators) {
+    rows.push_back({{"name", op.of.name},
+                    {"class", model::facts(op.of.kind).name},
+                    {"unit", name_of(model, op.unit)},
+                    {"part", name_of(op.part)},
+                    {"pass", base::letter(op.pass)},
                     {"communication", op.communication},
                     {"flops", op.flops},
                     {"bytes", op.bytes},
@@ -62,8 +62,8 @@ Json origins_json(const hardware::Profile& profile) {
 std::string step_html(const sim::Inputs& inputs, const sim::Result& result, const sim::StepRecord& record) {
   const std::string title = fmt::format("One training step of {}", inputs.model.name);
   Json data = page_data("simulate", title, subtitle_of(inputs), step_json(result, inputs.provenance));
-  data["timeline"] = step_timeline(inputs, record);
-  data["operators"] = operators_json(inputs, result.network ? &*result.network : nullptr);
+  data["timeline"] = step_timeline(record);
+  data["operators"] = operators_json(inputs.model, record);
   data["origins"] = origins_json(inputs.profile);
   data["gpu"] = {{"name", inputs.cluster.gpu},
                  {"bf16_flops", inputs.cluster.bf16_flops},

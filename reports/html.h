@@ -7,7 +7,7 @@
 #include "planner/compare/comparison.h"
 #include "planner/search/search.h"
 #include "planner/search/search_files.h"
-#include "planner/validation/validate.h"
+#include "planner/validation/validation.h"
 #include "sim/training/plan.h"
 #include "sim/training/record.h"
 #include "sim/training/result.h"

@@ -56,7 +56,7 @@ Json step_fields(const sim::Result& result) {
   Json ranks = Json::array();
   for (const sim::RankResult& rank : result.ranks) ranks.push_back(rank_json(rank));
   out["ranks"] = std::move(ranks);
-  out["slowest_rank"] = result.slowest_rank;
+  out["slowest_rank"] = result.busiest_rank;
   out["bubble_ratio"] = result.bubble_ratio;
   out["critical_path"] = critical_path_json(result.critical_path);
   out["folding"] = {{"folded", result.not_folded.empty()},

@@ -5,7 +5,7 @@
 #include "planner/budget/budget.h"
 #include "planner/compare/comparison.h"
 #include "planner/compare/sweep.h"
-#include "planner/validation/validate.h"
+#include "planner/validation/validation.h"
 #include "sim/training/result.h"
 #include "sim/training/tune_overlap.h"
 

@@ -1,69 +1,68 @@
 #include "reports/kernel_names.h"
 
-#include <array>
-#include <utility>
+#include "reports/span_names.h"
 
 namespace hourglass::reports {
 
 namespace {
 
-// Class of an operator (model::class_of) and the kernel that libraries run for it.
-constexpr std::array<std::pair<const char*, const char*>, 19> kernels = {{
-    {"gemm", "gemm_kernel"},
-    {"grouped_gemm", "m_grouped_gemm_kernel"},
-    {"attention", "flash_fwd_kernel"},
-    {"norm", "rms_norm_kernel"},
-    {"rotary", "rotary_kernel"},
-    {"activation", "swiglu_kernel"},
-    {"router", "topk_kernel"},
-    {"permute", "permute_kernel"},
-    {"cast", "quantize_kernel"},
-    {"embedding", "embedding_kernel"},
-    {"loss", "cross_entropy_kernel"},
-    {"residual", "elementwise_kernel"},
-    {"elementwise", "elementwise_kernel"},
-    {"optimizer", "multi_tensor_apply_kernel"},
-    {"dispatch", "deep_ep::internode::dispatch"},
-    {"combine", "deep_ep::internode::combine"},
-    {"all_reduce", "ncclDevKernel_AllReduce"},
-    {"all_gather", "ncclDevKernel_AllGather"},
-    {"reduce_scatter", "ncclDevKernel_ReduceScatter"},
-}};
+constexpr const char* all_gather_kernel = "ncclDevKernel_AllGather";
+constexpr const char* reduce_scatter_kernel = "ncclDevKernel_ReduceScatter";
+constexpr const char* send_recv_kernel = "ncclDevKernel_SendRecv";
+constexpr const char* update_kernel = "multi_tensor_apply_kernel";
 
-std::string kernel_of(const std::string& cls) {
-  for (const auto& [name, kernel] : kernels) {
-    if (cls == name) return kernel;
+// The kernel that libraries run for an operator of a pass.
+struct KernelOf {
+  model::Pass pass;
+
+  const char* gemm(const char* kernel) const {
+    return pass == model::Pass::backward_weight ? "wgrad_gemm_kernel" : kernel;
   }
-  return cls + "_kernel";
-}
+  const char* operator()(const model::Gemm&) const { return gemm("gemm_kernel"); }
+  const char* operator()(const model::GroupedGemm&) const { return gemm("m_grouped_gemm_kernel"); }
+  const char* operator()(const model::AttentionCore&) const {
+    return pass == model::Pass::forward ? "flash_fwd_kernel" : "flash_bwd_kernel";
+  }
+  const char* operator()(const model::Norm&) const { return "rms_norm_kernel"; }
+  const char* operator()(const model::Rotary&) const { return "rotary_kernel"; }
+  const char* operator()(const model::Activation&) const { return "swiglu_kernel"; }
+  const char* operator()(const model::Router&) const { return "topk_kernel"; }
+  const char* operator()(const model::Permute&) const { return "permute_kernel"; }
+  const char* operator()(const model::Cast&) const { return "quantize_kernel"; }
+  const char* operator()(const model::Embedding&) const { return "embedding_kernel"; }
+  const char* operator()(const model::Loss&) const { return "cross_entropy_kernel"; }
+  const char* operator()(const model::Residual&) const { return "elementwise_kernel"; }
+  const char* operator()(const model::Optimizer&) const { return update_kernel; }
+  const char* operator()(const model::MemoryBound&) const { return "elementwise_kernel"; }
+  const char* operator()(const model::Dispatch&) const { return "deep_ep::internode::dispatch"; }
+  const char* operator()(const model::Combine&) const { return "deep_ep::internode::combine"; }
+  const char* operator()(const model::AllReduce&) const { return "ncclDevKernel_AllReduce"; }
+  const char* operator()(const model::AllGather&) const { return all_gather_kernel; }
+  const char* operator()(const model::ReduceScatter&) const { return reduce_scatter_kernel; }
+  const char* operator()(const model::AllToAll&) const { return send_recv_kernel; }
+  const char* operator()(const model::SendRecv&) const { return send_recv_kernel; }
+};
 
 }  // namespace
 
 std::string kernel_name(const sim::OperatorCost& op) {
-  std::string kernel = kernel_of(op.cls);
-  const bool weights = op.pass == model::Pass::backward_weight;
-  if (weights && (op.cls == "gemm" || op.cls == "grouped_gemm")) kernel = "wgrad_" + kernel_of("gemm");
-  if (op.cls == "attention" && op.pass != model::Pass::forward) kernel = "flash_bwd_kernel";
-  return kernel + "<" + op.name + ">";
+  return std::string(std::visit(KernelOf{op.pass}, op.of.kind)) + "<" + op.of.name + ">";
 }
 
-std::string kernel_name(const std::string& span_class) {
-  if (span_class == "peer_wait") return "deep_ep::internode::notify<wait>";
-  if (span_class == "send") return "ncclDevKernel_SendRecv";
-  if (span_class == "gradients") return "ncclDevKernel_ReduceScatter";
-  if (span_class == "parameters") return "ncclDevKernel_AllGather";
-  if (span_class == "optimizer") return kernel_of("optimizer");
-  return span_class;
-}
-
-std::string phase_name(const std::string& span_name) {
-  const std::size_t open = span_name.rfind('(');
-  if (open == std::string::npos || span_name.size() != open + 3) return "";
-  std::string part = span_name.substr(0, open);
-  for (const char* suffix : {"_local", "_collective"}) {
-    if (part.ends_with(suffix)) part.erase(part.size() - std::string(suffix).size());
+std::string kernel_name(const sim::StepRecord& record, const sim::Span& span) {
+  if (const sim::Block::Segment* segment = record.segment_of(span); segment != nullptr && waits_for_peers(*segment))
+    return "deep_ep::internode::notify<wait>";
+  if (span.lane == sim::Lane::point_to_point) return send_recv_kernel;
+  if (span.action >= 0) return name_of(record, span).name;
+  switch (static_cast<sim::Update>(span.segment)) {
+    case sim::Update::reduce_scatter:
+      return reduce_scatter_kernel;
+    case sim::Update::optimizer:
+      return update_kernel;
+    case sim::Update::all_gather:
+      return all_gather_kernel;
   }
-  return (part == "attention" ? "attn" : part) + span_name.substr(open);
+  return "";
 }
 
 }  // namespace hourglass::reports

@@ -6,6 +6,8 @@
 #include <cmath>
 
 #include "base/json.h"
+#include "base/markup.h"
+#include "base/svg_canvas.h"
 #include "base/units.h"
 #include "reports/json.h"
 #include "reports/table.h"
@@ -142,62 +144,58 @@ base::Json numerics_json(const NumericsReport& report, const base::Provenance& p
 
 namespace {
 
+using base::SvgCanvas;
+
 constexpr double chart_width = 760.0, chart_left = 190.0, chart_span = 500.0;
 
 // The error of the longest sums over the promotion interval, one bar each, on a logarithmic axis of five decades.
-std::string accumulation_panel(const NumericsReport& report, double top) {
+void accumulation_panel(SvgCanvas& canvas, const NumericsReport& report, double top) {
   kernels::Index longest = 0;
   for (const kernels::AccumulationRow& row : report.accumulation) longest = std::max(longest, row.k);
-  std::string out = fmt::format(
-      "<text x=\"10\" y=\"{:.0f}\" font-weight=\"bold\">Largest accumulation error over the rms of the results, k = "
-      "{}</text>\n",
-      top, longest);
+  canvas.text("10", {top, 0}, fmt::format("Largest accumulation error over the rms of the results, k = {}", longest),
+              {{"font-weight", "bold"}});
   const double smallest = 1e-6, decades = 5.0;
   double y = top + 16.0;
   for (const kernels::AccumulationRow& row : report.accumulation) {
     if (row.k != longest) continue;
     const double length =
         std::max(std::log10(std::max(row.error.largest, smallest) / smallest) / decades, 0.0) * chart_span;
-    out += fmt::format(
-        "<text x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">promoted: {}</text><rect x=\"{:.0f}\" y=\"{:.0f}\" "
-        "width=\"{:.1f}\" height=\"13\" fill=\"{}\"/><text x=\"{:.1f}\" y=\"{:.0f}\">{}</text>\n",
-        chart_left - 8.0, y + 11.0, row.promotion == 0 ? "never" : fmt::format("every {}", row.promotion), chart_left,
-        y, length, row.promotion == 0 ? "#c0504d" : "#4f81bd", chart_left + length + 6.0, y + 11.0,
-        share(row.error.largest));
+    const std::string promoted = row.promotion == 0 ? "never" : fmt::format("every {}", row.promotion);
+    canvas.text({chart_left - 8.0, 0}, {y + 11.0, 0}, "promoted: " + promoted, {{"text-anchor", "end"}}).beside();
+    canvas.rect({chart_left, 0}, {y, 0}, {length, 1}, "13", {{"fill", row.promotion == 0 ? "#c0504d" : "#4f81bd"}})
+        .beside();
+    canvas.text({chart_left + length + 6.0, 1}, {y + 11.0, 0}, share(row.error.largest));
     y += 18.0;
   }
-  return out;
 }
 
-std::string precision_panel(const NumericsReport& report, double top) {
+void precision_panel(SvgCanvas& canvas, const NumericsReport& report, double top) {
   double fastest = 1.0;
   for (const PrecisionRow& row : report.precision)
     fastest = std::max(fastest, flops(row) / std::min(row.fp8_s, row.bf16_s));
-  std::string out = fmt::format(
-      "<text x=\"10\" y=\"{:.0f}\" font-weight=\"bold\">TFLOP/s on {}: <tspan fill=\"#7f7f7f\">BF16</tspan>, <tspan "
-      "fill=\"#9bbb59\">FP8</tspan>, <tspan fill=\"#4f81bd\">FP8 with its quantisation</tspan> (<tspan "
-      "fill=\"#c0504d\">slower than BF16</tspan>)</text>\n",
-      top, report.gpu);
+  canvas.marked_text("10", {top, 0},
+                     "TFLOP/s on " + base::escaped_markup(report.gpu) +
+                         ": <tspan fill=\"#7f7f7f\">BF16</tspan>, <tspan fill=\"#9bbb59\">FP8</tspan>, <tspan "
+                         "fill=\"#4f81bd\">FP8 with "
+                         "its quantisation</tspan> (<tspan fill=\"#c0504d\">slower than BF16</tspan>)",
+                     {{"font-weight", "bold"}});
   double y = top + 16.0;
   for (const PrecisionRow& row : report.precision) {
-    out += fmt::format("<text x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">{} m={}</text>\n", chart_left - 8.0,
-                       y + 17.0, row.name, row.m);
+    canvas.text({chart_left - 8.0, 0}, {y + 17.0, 0}, fmt::format("{} m={}", row.name, row.m),
+                {{"text-anchor", "end"}});
     const std::pair<double, const char*> bars[] = {
         {row.bf16_s, "#7f7f7f"},
         {row.fp8_s, "#9bbb59"},
         {row.fp8_s + row.quantize_s, row.gain() < 1.0 ? "#c0504d" : "#4f81bd"}};
     for (const auto& [seconds, colour] : bars) {
-      const double rate = flops(row) / seconds;
-      out += fmt::format(
-          "<rect x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.1f}\" height=\"7\" fill=\"{}\"/><text x=\"{:.1f}\" y=\"{:.0f}\" "
-          "font-size=\"8\">{:.0f}</text>\n",
-          chart_left, y, rate / fastest * chart_span, colour, chart_left + rate / fastest * chart_span + 3.0, y + 7.0,
-          rate / base::tera);
+      const double rate = flops(row) / seconds, length = rate / fastest * chart_span;
+      canvas.rect({chart_left, 0}, {y, 0}, {length, 1}, "7", {{"fill", colour}}).beside();
+      canvas.text({chart_left + length + 3.0, 1}, {y + 7.0, 0}, fmt::format("{:.0f}", rate / base::tera),
+                  {{"font-size", "8"}});
       y += 8.0;
     }
     y += 5.0;
   }
-  return out;
 }
 
 }  // namespace
@@ -209,12 +207,10 @@ std::string numerics_svg(const NumericsReport& report) {
                                                       [&](const auto& row) { return row.k == longest; }));
   const double second = 24.0 + 16.0 + 18.0 * bars + 30.0,
                height = second + 16.0 + 29.0 * static_cast<double>(report.precision.size()) + 12.0;
-  return fmt::format(
-             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} "
-             "{1:.0f}\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" "
-             "fill=\"#fff\"/>\n",
-             chart_width, height) +
-         accumulation_panel(report, 24.0) + precision_panel(report, second) + "</svg>\n";
+  SvgCanvas canvas({chart_width, height});
+  accumulation_panel(canvas, report, 24.0);
+  precision_panel(canvas, report, second);
+  return std::move(canvas).take();
 }
 
 }  // namespace hourglass::reports

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "planner/budget/budget.h"
-#include "planner/validation/validate.h"
+#include "planner/validation/validation.h"
 #include "sim/training/record.h"
 #include "sim/training/result.h"
 

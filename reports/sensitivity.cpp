@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "base/json.h"
-#include "base/markup.h"
+#include "base/svg_canvas.h"
 #include "reports/json.h"
 #include "reports/table.h"
 
@@ -63,25 +63,23 @@ struct Layout {
   double bottom() const { return top + row * static_cast<double>(rows); }
 };
 
-std::string svg_row(const planner::Tornado& t, const planner::Lever& lever, const Layout& at, std::size_t i) {
+void svg_row(base::SvgCanvas& canvas, const planner::Tornado& t, const planner::Lever& lever, const Layout& at,
+             std::size_t i) {
   const double y = at.top + at.row * static_cast<double>(i);
-  std::string out =
-      fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"r\">{}</text>\n", at.left, y + 15.0, lever.name);
+  canvas.text({at.left, 1}, {y + 15.0, 1}, lever.name, {{"class", "r"}});
   for (const auto& [side, colour] : {std::pair{&lever.down, less_colour}, std::pair{&lever.up, more_colour}}) {
     if (side->factor == 1.0) continue;
     const double length = at.widest > 0.0 ? change(t, *side) / at.widest * at.half : 0.0;
-    out += fmt::format(
-        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"18\" fill=\"{}\"><title>{} x {:.3g}: "
-        "{}</title></rect>\n",
-        std::min(at.middle, at.middle + length), y + 2.0, std::abs(length), colour, lever.name, side->factor,
-        signed_percent(change(t, *side)));
+    const std::string moved = signed_percent(change(t, *side));
+    canvas.rect({std::min(at.middle, at.middle + length), 1}, {y + 2.0, 1}, {std::abs(length), 1}, "18",
+                {{"fill", colour}}, fmt::format("{} x {:.3g}: {}", lever.name, side->factor, moved));
     if (std::abs(length) < 1.0) continue;
-    out +=
-        fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\"{}>{}</text>\n", at.middle + length + (length < 0.0 ? -6.0 : 6.0),
-                    y + 15.0, length < 0.0 ? " class=\"r\"" : "", signed_percent(change(t, *side)));
+    if (length < 0.0)
+      canvas.text({at.middle + length - 6.0, 1}, {y + 15.0, 1}, moved, {{"class", "r"}});
+    else
+      canvas.text({at.middle + length + 6.0, 1}, {y + 15.0, 1}, moved);
   }
-  return out + fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" class=\"r\">{:+.3f}</text>\n", at.width - 12.0, y + 15.0,
-                           lever.elasticity());
+  canvas.text({at.width - 12.0, 1}, {y + 15.0, 1}, fmt::format("{:+.3f}", lever.elasticity()), {{"class", "r"}});
 }
 
 }  // namespace
@@ -129,27 +127,21 @@ base::Json sensitivity_json(const planner::Tornado& t, const base::Provenance& p
 
 std::string sensitivity_svg(const planner::Tornado& t) {
   const Layout at{t.levers.size(), widest(t)};
-  std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
-      "font-family=\"sans-serif\">\n<style>text{{font-size:12px}}.r{{text-anchor:end}}</style>\n"
-      "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
-      at.width, at.bottom() + 36.0);
-  out += fmt::format("<text x=\"12\" y=\"20\">{} on cluster {}: {} as planned; each input {} less and more</text>\n",
-                     base::escaped_markup(t.plan), base::escaped_markup(t.cluster), time_text(t), percent(t.change));
-  out += fmt::format("<text x=\"{:.1f}\" y=\"42\" class=\"r\">elasticity</text>\n", at.width - 12.0);
-  for (std::size_t i = 0; i < t.levers.size(); ++i) out += svg_row(t, t.levers[i], at, i);
-  out += fmt::format("<line x1=\"{0:.1f}\" y1=\"{1:.1f}\" x2=\"{0:.1f}\" y2=\"{2:.1f}\" stroke=\"#222\"/>\n", at.middle,
-                     at.top - 6.0, at.bottom());
+  base::SvgCanvas canvas({at.width, at.bottom() + 36.0, 0, "text{font-size:12px}.r{text-anchor:end}"});
+  canvas.text("12", "20",
+              fmt::format("{} on cluster {}: {} as planned; each input {} less and more", t.plan, t.cluster,
+                          time_text(t), percent(t.change)));
+  canvas.text({at.width - 12.0, 1}, "42", "elasticity", {{"class", "r"}});
+  for (std::size_t i = 0; i < t.levers.size(); ++i) svg_row(canvas, t, t.levers[i], at, i);
+  canvas.line({at.middle, 1}, {at.top - 6.0, 1}, {at.middle, 1}, {at.bottom(), 1}, {{"stroke", "#222"}});
   double x = at.left;
   for (const auto& [colour, word] : {std::pair{less_colour, "less"}, std::pair{more_colour, "more"}}) {
-    out += fmt::format(
-        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"12\" height=\"12\" fill=\"{}\"/><text x=\"{:.1f}\" y=\"{:.1f}\">input "
-        "{} "
-        "{}</text>\n",
-        x, at.bottom() + 10.0, colour, x + 18.0, at.bottom() + 21.0, percent(t.change), word);
+    canvas.rect({x, 1}, {at.bottom() + 10.0, 1}, "12", "12", {{"fill", colour}})
+        .beside()
+        .text({x + 18.0, 1}, {at.bottom() + 21.0, 1}, fmt::format("input {} {}", percent(t.change), word));
     x += 160.0;
   }
-  return out + "</svg>\n";
+  return std::move(canvas).take();
 }
 
 }  // namespace hourglass::reports

@@ -60,7 +60,7 @@ std::string step_lines(const sim::Result& r) {
                   r.model_tflops_per_gpu.causal, r.model_tflops_per_gpu.non_causal, percent(r.mfu.causal),
                   percent(r.mfu.non_causal));
   out += fmt::format("  bubble         at most {} of the step; rank {} waits least\n", percent(r.bubble_ratio),
-                     r.slowest_rank);
+                     r.busiest_rank);
   return out;
 }
 

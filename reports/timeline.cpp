@@ -9,8 +9,7 @@
 #include <map>
 
 #include "base/json.h"
-#include "schedules/evaluate.h"
-#include "sim/training/simulate.h"
+#include "reports/span_names.h"
 
 namespace hourglass::reports {
 
@@ -58,8 +57,7 @@ class Names {
 // Writes rank after rank; names, classes and patterns are shared by all.
 class StepWriter {
  public:
-  StepWriter(const sim::StepRecord& record, const schedules::Schedule& schedule)
-      : record_(record), schedule_(schedule) {}
+  explicit StepWriter(const sim::StepRecord& record) : record_(record) {}
 
   Json rank(int rank) {
     std::vector<const sim::Span*> spans, outer;
@@ -68,13 +66,9 @@ class StepWriter {
     }
     std::stable_sort(spans.begin(), spans.end(), [](const auto* a, const auto* b) { return a->start < b->start; });
     Json actions = Json::array(), loose = Json::array();
-    const auto& order = schedule_.actions[static_cast<std::size_t>(rank)];
-    std::size_t next = 0, first = 0;
+    std::size_t first = 0;
     for (const sim::Span* action : outer) {
-      // Both are in order of time; an action without length has no span.
-      while (next < order.size() && !same(order[next], *action)) ++next;
-      if (next == order.size()) break;
-      append_action(actions, order[next++]);
+      append_action(actions, *record_.action_of(*action));
       const std::int64_t start = nanoseconds(action->start);
       actions.push_back(start);
       actions.push_back(nanoseconds(action->end) - start);
@@ -97,15 +91,10 @@ class StepWriter {
   }
 
  private:
-  static bool same(const schedules::Action& action, const sim::Span& span) {
-    constexpr const char* letters[] = {"F ", "B ", "W ", "BW ", "F "};
-    return action.stage == span.stage && action.micro_batch == span.micro_batch &&
-           span.name.starts_with(letters[static_cast<std::size_t>(action.kind)]) &&
-           (span.name.find('&') != std::string::npos) == (action.kind == schedules::Kind::overlapped);
-  }
   void append_span(Json& flat, const sim::Span& span, base::Time from) {
-    const int name = names_.of(span.name);
-    if (static_cast<std::size_t>(name) == classes_.size()) classes_.emplace_back(span.cls);
+    const SpanName named = name_of(record_, span);
+    const int name = names_.of(named.name);
+    if (static_cast<std::size_t>(name) == classes_.size()) classes_.emplace_back(named.cls);
     const std::int64_t start = nanoseconds(span.start - from);
     flat.push_back(static_cast<int>(span.lane));
     flat.push_back(name);
@@ -128,7 +117,6 @@ class StepWriter {
   }
 
   const sim::StepRecord& record_;
-  const schedules::Schedule& schedule_;
   Names names_;
   std::vector<std::string> classes_;
   std::map<std::string, int> numbers_;
@@ -158,14 +146,13 @@ Json schedule_timeline(const schedules::Schedule& schedule, const schedules::Eva
   return out;
 }
 
-Json step_timeline(const sim::Inputs& inputs, const sim::StepRecord& record) {
-  const schedules::Schedule schedule = sim::plan_schedule(inputs.plan);
-  Json out = timeline_heading(schedule, "ns"), ranks = Json::array();
+Json step_timeline(const sim::StepRecord& record) {
+  Json out = timeline_heading(record.schedule, "ns"), ranks = Json::array();
   base::Time makespan = 0;
   for (const sim::Span& span : record.spans) makespan = std::max(makespan, span.end);
   out["makespan"] = nanoseconds(makespan);
-  StepWriter writer(record, schedule);
-  for (int rank = 0; rank < record.ranks; ++rank) ranks.push_back(writer.rank(rank));
+  StepWriter writer(record);
+  for (int rank = 0; rank < record.schedule.ranks; ++rank) ranks.push_back(writer.rank(rank));
   out["ranks"] = std::move(ranks);
   writer.finish(out);
   Json critical = Json::array();

@@ -2,7 +2,6 @@
 
 #include "base/fields.h"
 #include "planner/compare/comparison.h"
-#include "sim/training/plan.h"
 #include "sim/training/record.h"
 
 // Timelines for the HTML report's Gantt chart, small enough to carry in a page.
@@ -16,6 +15,6 @@ base::Json schedule_timeline(const schedules::Schedule& schedule, const schedule
 // The same of a simulated step in nanoseconds, and besides: names and classes of spans; `patterns`, each the spans
 // inside an action as flat [lane, name, start from the action's, duration, ...]; of every rank `loose`, the spans
 // outside actions (start from the step's), and `memory`, flat [time, bytes, ...].
-base::Json step_timeline(const sim::Inputs& inputs, const sim::StepRecord& record);
+base::Json step_timeline(const sim::StepRecord& record);
 
 }  // namespace hourglass::reports

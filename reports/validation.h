@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "planner/validation/validate.h"
+#include "planner/validation/validation.h"
 
 namespace hourglass::reports {
 

@@ -2,7 +2,6 @@
 
 #include <string>
 
-#include "schedules/catalogue.h"
 #include "schedules/schedule.h"
 
 // What generators are written with: a placement to start from, actions by name, and the sentences of broken rules.

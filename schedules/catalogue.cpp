@@ -47,21 +47,24 @@ Shape filled(const CatalogueEntry& entry, const Shape& shape) {
 
 const std::vector<CatalogueEntry>& catalogue() {
   static const std::vector<CatalogueEntry> entries{
-      {"gpipe", gpipe, "all forwards, then all backwards"},
-      {"1f1b", one_forward_one_backward, "one forward, one backward: activations of p - r micro-batches"},
-      {"interleaved-1f1b", interleaved_1f1b, "1f1b over v looped chunks: a bubble v times smaller", 2, true, 1,
-       interleaved_1f1b_rule},
-      {"interleaved-overlap", interleaved_overlap, "interleaved-1f1b with every steady F and BW overlapped", 2, true, 1,
-       interleaved_overlap_rule},
-      {"looped-bfs", looped_bfs, "breadth first over v looped chunks: gpipe with a smaller bubble", 2, true},
-      {"zb-h1", zb_h1, "1f1b with deferred weight gradients: a third of the bubble at equal memory"},
-      {"zb-h2", zb_h2, "no bubble in span, for the activations of 2p - 1 micro-batches", 1, false, 1, zb_h2_rule},
-      {"zb-v", zb_v, "V-shaped: no bubble in span at 1f1b's memory", 2},
-      {"v-half", v_half, "V-shaped: half of 1f1b's activations", 2},
-      {"v-min", v_min, "V-shaped: a third of 1f1b's activations", 2},
-      {"dualpipe", dualpipe, "fed from both ends, F and BW overlapped; two copies of the parameters", 2, false, 2,
-       dualpipe_rule},
-      {"dualpipev", dualpipev, "dualpipe cut in half: V-shaped, one copy of the parameters", 2, false, 1,
+      // name, generator, pairs, fused, description, default chunks, takes chunks, copies of the parameters, rule
+      {"gpipe", gpipe, false, true, "all forwards, then all backwards"},
+      {"1f1b", one_forward_one_backward, false, true, "one forward, one backward: activations of p - r micro-batches"},
+      {"interleaved-1f1b", interleaved_1f1b, false, true, "1f1b over v looped chunks: a bubble v times smaller", 2,
+       true, 1, interleaved_1f1b_rule},
+      {"interleaved-overlap", interleaved_overlap, true, true, "interleaved-1f1b with every steady F and BW overlapped",
+       2, true, 1, interleaved_overlap_rule},
+      {"looped-bfs", looped_bfs, false, true, "breadth first over v looped chunks: gpipe with a smaller bubble", 2,
+       true},
+      {"zb-h1", zb_h1, false, false, "1f1b with deferred weight gradients: a third of the bubble at equal memory"},
+      {"zb-h2", zb_h2, false, false, "no bubble in span, for the activations of 2p - 1 micro-batches", 1, false, 1,
+       zb_h2_rule},
+      {"zb-v", zb_v, false, false, "V-shaped: no bubble in span at 1f1b's memory", 2},
+      {"v-half", v_half, false, false, "V-shaped: half of 1f1b's activations", 2},
+      {"v-min", v_min, false, false, "V-shaped: a third of 1f1b's activations", 2},
+      {"dualpipe", dualpipe, true, true, "fed from both ends, F and BW overlapped; two copies of the parameters", 2,
+       false, 2, dualpipe_rule},
+      {"dualpipev", dualpipev, true, true, "dualpipe cut in half: V-shaped, one copy of the parameters", 2, false, 1,
        dualpipev_rule},
   };
   return entries;
@@ -101,6 +104,12 @@ std::optional<Refusal> refusal(const std::string& name, const Shape& shape) {
 int stage_count(const std::string& name, const Shape& shape) {
   const CatalogueEntry& entry = catalogue_entry(name);
   return shape.ranks * filled(entry, shape).chunks / entry.parameter_copies;
+}
+
+Traits traits(const std::string& name, int chunks) {
+  const CatalogueEntry& entry = catalogue_entry(name);
+  const int held = chunks > 0 ? chunks : entry.default_chunks;
+  return {held / entry.parameter_copies, entry.parameter_copies, entry.pairs, entry.fused};
 }
 
 Schedule generate(const std::string& name, const Shape& shape) {

@@ -10,15 +10,19 @@
 // line to the table in catalogue.cpp.
 namespace hourglass::schedules {
 
-struct Shape {
-  int ranks = 1;          // p, at most 1024
-  int micro_batches = 1;  // m, at most 1,000,000
-  int chunks = 0;         // v, stages a rank holds; 0: the schedule's default
+// What a schedule does whatever its shape. Stated here, so that nobody has to generate an instance and look; tests hold
+// every schedule's instances to it.
+struct Traits {
+  int stages_per_rank = 1;  // of one copy
+  int copies = 1;           // of each parameter over the pipeline
+  bool pairs = false;       // overlaps a forward and a full backward as one action, given micro-batches enough
+  bool fused = false;       // runs B and W as one action, BW
 };
 
 struct CatalogueEntry {
   std::string name;
   Schedule (*generator)(const Shape&);
+  bool pairs, fused;  // as Traits has them
   std::string description;
   int default_chunks = 1;
   bool takes_chunks = false;  // Shape::chunks may be chosen; else it must be 0 or the default
@@ -30,6 +34,8 @@ const std::vector<CatalogueEntry>& catalogue();
 std::vector<std::string> names();
 // Throws Error for an unknown name, suggesting the nearest.
 const CatalogueEntry& catalogue_entry(const std::string& name);
+// `chunks` as in Shape.
+Traits traits(const std::string& name, int chunks = 0);
 
 // Why a schedule cannot have a shape, and what to do: "dualpipe needs an even number of micro-batches, at least 2p = 16;
 // got 13".

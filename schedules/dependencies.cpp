@@ -16,6 +16,8 @@ namespace hourglass::schedules {
 
 namespace {
 
+using base::Pass;
+
 constexpr std::uint32_t none = ~std::uint32_t{0};
 
 // Every micro-batch has one direction, so (stage, micro-batch) names a block of work whatever the placement.
@@ -30,28 +32,28 @@ class Producers {
   void record(const Action& action, std::uint32_t id) {
     switch (action.kind) {
       case Kind::forward:
-        set(Half::forward, action.stage, action.micro_batch, id);
+        set(Pass::forward, action.stage, action.micro_batch, id);
         break;
       case Kind::backward_input:
-        set(Half::backward, action.stage, action.micro_batch, id);
+        set(Pass::backward_input, action.stage, action.micro_batch, id);
         break;
       case Kind::backward_weight:
-        set(Half::weight, action.stage, action.micro_batch, id);
+        set(Pass::backward_weight, action.stage, action.micro_batch, id);
         break;
       case Kind::backward:
         set_full_backward(action.stage, action.micro_batch, id);
         break;
       case Kind::overlapped:
-        set(Half::forward, action.stage, action.micro_batch, id);
+        set(Pass::forward, action.stage, action.micro_batch, id);
         set_full_backward(action.backward_stage, action.backward_micro_batch, id);
         break;
     }
   }
 
   // Throws if nothing produces it: then the schedule is incomplete.
-  std::uint32_t of(Half half, int stage, int micro_batch, const Action& consumer) const {
-    const std::uint32_t id = blocks_[index(stage, micro_batch)][static_cast<std::size_t>(half)];
-    if (id == none) missing(half, stage, micro_batch, consumer);
+  std::uint32_t of(Pass pass, int stage, int micro_batch, const Action& consumer) const {
+    const std::uint32_t id = blocks_[index(stage, micro_batch)][static_cast<std::size_t>(pass)];
+    if (id == none) missing(pass, stage, micro_batch, consumer);
     return id;
   }
 
@@ -65,37 +67,38 @@ class Producers {
     if (stage < 0 || stage >= stages_ || micro_batch < 0 || micro_batch >= micro_batches_) outside(stage, micro_batch);
     return blocks_[index(stage, micro_batch)];
   }
-  void set(Half half, int stage, int micro_batch, std::uint32_t id) {
-    std::uint32_t& producer = block(stage, micro_batch)[static_cast<std::size_t>(half)];
-    if (producer != none) twice(half, stage, micro_batch);
+  void set(Pass pass, int stage, int micro_batch, std::uint32_t id) {
+    std::uint32_t& producer = block(stage, micro_batch)[static_cast<std::size_t>(pass)];
+    if (producer != none) twice(pass, stage, micro_batch);
     producer = id;
   }
   void set_full_backward(int stage, int micro_batch, std::uint32_t id) {
     auto& [forward, backward, weight] = block(stage, micro_batch);
-    if (backward != none || weight != none) twice(backward != none ? Half::backward : Half::weight, stage, micro_batch);
+    if (backward != none || weight != none)
+      twice(backward != none ? Pass::backward_input : Pass::backward_weight, stage, micro_batch);
     backward = weight = id;
   }
 
-  static std::string_view name(Half half) {
+  static std::string_view name(Pass pass) {
     constexpr std::array<std::string_view, 3> names{"forward", "input gradient", "weight gradient"};
-    return names[static_cast<std::size_t>(half)];
+    return names[static_cast<std::size_t>(pass)];
   }
   [[noreturn]] void outside(int stage, int micro_batch) const {
     throw base::Error(
         fmt::format("an action of stage {} and micro-batch {} is outside the {} stages and {} micro-batches", stage,
                     micro_batch, stages_, micro_batches_));
   }
-  [[noreturn]] static void twice(Half half, int stage, int micro_batch) {
+  [[noreturn]] static void twice(Pass pass, int stage, int micro_batch) {
     throw base::Error(
-        fmt::format("the {} of micro-batch {} at stage {} is computed twice", name(half), micro_batch, stage));
+        fmt::format("the {} of micro-batch {} at stage {} is computed twice", name(pass), micro_batch, stage));
   }
-  [[noreturn]] static void missing(Half half, int stage, int micro_batch, const Action& consumer) {
+  [[noreturn]] static void missing(Pass pass, int stage, int micro_batch, const Action& consumer) {
     throw base::Error(fmt::format("{} needs the {} of micro-batch {} at stage {}, which no rank computes",
-                                  letters(consumer, true), name(half), micro_batch, stage));
+                                  letters(consumer, true), name(pass), micro_batch, stage));
   }
 
   int stages_, micro_batches_;
-  std::vector<std::array<std::uint32_t, 3>> blocks_;  // by half
+  std::vector<std::array<std::uint32_t, 3>> blocks_;  // by pass
 };
 
 class Deriver {
@@ -150,7 +153,7 @@ class Deriver {
         add_backward_inputs(action, action.stage, action.micro_batch);
         break;
       case Kind::backward_weight:
-        add(action, Half::backward, Half::weight, action.stage, action.micro_batch);
+        add(action, Pass::backward_input, Pass::backward_weight, action.stage, action.micro_batch);
         break;
       case Kind::overlapped:
         add_forward_inputs(action, action.stage, action.micro_batch);
@@ -159,13 +162,13 @@ class Deriver {
     }
   }
   void add_forward_inputs(const Action& action, int stage, int micro_batch) {
-    if (stage > 0) add(action, Half::forward, Half::forward, stage - 1, micro_batch);
+    if (stage > 0) add(action, Pass::forward, Pass::forward, stage - 1, micro_batch);
   }
   void add_backward_inputs(const Action& action, int stage, int micro_batch) {
-    add(action, Half::forward, Half::backward, stage, micro_batch);
-    if (stage + 1 < schedule_.stages) add(action, Half::backward, Half::backward, stage + 1, micro_batch);
+    add(action, Pass::forward, Pass::backward_input, stage, micro_batch);
+    if (stage + 1 < schedule_.stages) add(action, Pass::backward_input, Pass::backward_input, stage + 1, micro_batch);
   }
-  void add(const Action& consumer, Half produced, Half consumed, int stage, int micro_batch) {
+  void add(const Action& consumer, Pass produced, Pass consumed, int stage, int micro_batch) {
     const std::uint32_t id = producers_.of(produced, stage, micro_batch, consumer);
     *cursor_++ = {id, produced, consumed, id - begin_ >= end_ - begin_};
   }

@@ -3,18 +3,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/pass.h"
 #include "schedules/schedule.h"
 
 namespace hourglass::schedules {
 
-enum class Half : std::uint8_t { forward, backward, weight };
-
-// One input of an action: the `produced` half of action `producer` (an index into the flattened actions) is needed by
-// the `consumed` half of this action. `remote` if the two sit on different ranks, when the point-to-point latency adds.
+// One input of an action: the `produced` pass of action `producer` (an index into the flattened actions) is needed by
+// the `consumed` pass of this action. `remote` if the two sit on different ranks, when the point-to-point latency adds.
 struct Dependency {
   std::uint32_t producer = 0;
-  Half produced = Half::forward;
-  Half consumed = Half::forward;
+  base::Pass produced = base::Pass::forward;
+  base::Pass consumed = base::Pass::forward;
   bool remote = false;
 };
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "schedules/catalogue.h"
 #include "schedules/schedule.h"
 
 // The generators behind the catalogue, one small file each. A generator checks nothing: catalogue.cpp

@@ -51,4 +51,11 @@ struct Schedule {
   int parameter_copies() const { return directions; }
 };
 
+// What a schedule is generated for.
+struct Shape {
+  int ranks = 1;          // p, at most 1024
+  int micro_batches = 1;  // m, at most 1,000,000
+  int chunks = 0;         // v, stages a rank holds; 0: the schedule's default
+};
+
 }  // namespace hourglass::schedules

@@ -7,11 +7,13 @@
 
 #include <algorithm>
 
-#include "base/markup.h"
+#include "base/svg_canvas.h"
 
 namespace hourglass::schedules {
 
 namespace {
+
+using base::SvgCanvas;
 
 constexpr double plot_width = 1400.0, row_height = 18.0, left = 70.0, title_height = 26.0, gap = 16.0,
                  legend_height = 24.0;
@@ -40,23 +42,22 @@ const Hue& hue_of(Kind kind) {
   return full_hue;
 }
 
-class Canvas {
+// One schedule of the figure.
+class Rows {
  public:
-  Canvas(const Schedule& schedule, double top, double scale) : schedule_(schedule), top_(top), scale_(scale) {}
+  Rows(SvgCanvas& canvas, const Schedule& schedule, double top, double scale)
+      : canvas_(canvas), schedule_(schedule), top_(top), scale_(scale) {}
 
-  std::string draw(const Evaluation& evaluation) {
-    std::string out;
+  void draw(const Evaluation& evaluation) {
     for (std::size_t r = 0; r < schedule_.actions.size(); ++r) {
       const double y = top_ + static_cast<double>(r) * row_height;
-      out += fmt::format("<text x=\"{}\" y=\"{:.1f}\" class=\"r\">rank {}</text>\n", left - 8, y + 13, r);
-      out += fmt::format("<rect x=\"{}\" y=\"{:.1f}\" width=\"{:.2f}\" height=\"{}\" class=\"i\"/>\n", left, y,
-                         evaluation.makespan * scale_, row_height - 1);
+      canvas_.text(left - 8, {y + 13, 1}, fmt::format("rank {}", r), {{"class", "r"}});
+      canvas_.rect(left, {y, 1}, {evaluation.makespan * scale_, 2}, row_height - 1, {{"class", "i"}});
       for (std::size_t i = 0; i < schedule_.actions[r].size(); ++i) {
         const std::size_t at = evaluation.rank_begin[r] + i;
-        out += action(schedule_.actions[r][i], y, evaluation.start[at], evaluation.end[at]);
+        action(schedule_.actions[r][i], y, evaluation.start[at], evaluation.end[at]);
       }
     }
-    return out;
   }
 
  private:
@@ -65,51 +66,41 @@ class Canvas {
     return schedule_.directions == 2 ? schedule_.direction_of(micro_batch) == 1 : stage >= schedule_.ranks;
   }
 
-  std::string box(Kind kind, int stage, int micro_batch, double x, double y, double width, double height,
-                  double number_height) const {
+  void box(Kind kind, int stage, int micro_batch, double x, double y, double width, double height,
+           double number_height) {
     const Hue& hue = hue_of(kind);
-    std::string out = fmt::format("<rect x=\"{:.2f}\" y=\"{:.1f}\" width=\"{:.2f}\" height=\"{:.1f}\" fill=\"{}\"/>\n",
-                                  x, y, width, height, light(stage, micro_batch) ? hue.light : hue.full);
-    const double needed = static_cast<double>(std::to_string(micro_batch).size()) * number_height * 0.6 + 1.0;
-    if (width >= needed) {
-      out += fmt::format("<text x=\"{:.2f}\" y=\"{:.1f}\" font-size=\"{:.0f}\" class=\"n\">{}</text>\n", x + width / 2,
-                         y + height / 2 + number_height * 0.36, number_height, micro_batch);
-    }
-    return out;
+    canvas_.rect({x, 2}, {y, 1}, {width, 2}, {height, 1}, {{"fill", light(stage, micro_batch) ? hue.light : hue.full}});
+    const std::string number = std::to_string(micro_batch);
+    if (width < static_cast<double>(number.size()) * number_height * 0.6 + 1.0) return;
+    canvas_.text({x + width / 2, 2}, {y + height / 2 + number_height * 0.36, 1}, number,
+                 {{"font-size", {number_height, 0}}, {"class", "n"}});
   }
 
-  std::string action(const Action& a, double y, double start, double end) const {
+  void action(const Action& a, double y, double start, double end) {
     const double x = left + start * scale_, width = (end - start) * scale_, height = row_height - 1;
     if (a.kind != Kind::overlapped) return box(a.kind, a.stage, a.micro_batch, x, y, width, height, 11.0);
-    return box(Kind::forward, a.stage, a.micro_batch, x, y, width, height / 2, 8.0) +
-           box(Kind::backward, a.backward_stage, a.backward_micro_batch, x, y + height / 2, width, height / 2, 8.0) +
-           fmt::format("<rect x=\"{:.2f}\" y=\"{:.1f}\" width=\"{:.2f}\" height=\"{:.1f}\" class=\"p\"/>\n", x, y,
-                       width, height);
+    box(Kind::forward, a.stage, a.micro_batch, x, y, width, height / 2, 8.0);
+    box(Kind::backward, a.backward_stage, a.backward_micro_batch, x, y + height / 2, width, height / 2, 8.0);
+    canvas_.rect({x, 2}, {y, 1}, {width, 2}, {height, 1}, {{"class", "p"}});
   }
 
+  SvgCanvas& canvas_;
   const Schedule& schedule_;
   double top_, scale_;
 };
 
-std::string legend(double y) {
+void legend(SvgCanvas& canvas, double y) {
   const std::pair<const char*, const char*> entries[] = {{"forward", forward_hue.full},
                                                          {"backward for the input", input_hue.full},
                                                          {"backward for the weights", weight_hue.full},
                                                          {"full backward", full_hue.full}};
-  std::string out;
   double x = left;
   for (const auto& [name, colour] : entries) {
-    out += fmt::format(
-        "<rect x=\"{}\" y=\"{}\" width=\"14\" height=\"12\" fill=\"{}\"/><text x=\"{}\" y=\"{}\" "
-        "class=\"t\">{}</text>\n",
-        x, y, colour, x + 19, y + 10, name);
+    canvas.rect(x, y, "14", "12", {{"fill", colour}}).beside().text(x + 19, y + 10, name, {{"class", "t"}});
     x += 190.0;
   }
-  return out + fmt::format(
-                   "<rect x=\"{}\" y=\"{}\" width=\"14\" height=\"12\" class=\"p\"/><text x=\"{}\" y=\"{}\" "
-                   "class=\"t\">overlapped pair; lighter: second "
-                   "direction or later chunk</text>\n",
-                   x, y, x + 19, y + 10);
+  canvas.rect(x, y, "14", "12", {{"class", "p"}}).beside();
+  canvas.text(x + 19, y + 10, "overlapped pair; lighter: second direction or later chunk", {{"class", "t"}});
 }
 
 }  // namespace
@@ -123,26 +114,21 @@ std::string to_svg(const std::vector<Drawing>& drawings) {
     height += title_height + static_cast<double>(drawing.schedule->ranks) * row_height + gap;
   }
   const double scale = longest > 0.0 ? plot_width / longest : 0.0;
-  std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
-      "font-family=\"sans-serif\">\n",
-      left + plot_width + 20.0, height + legend_height);
-  out +=
-      "<style>.t{font-size:12px}.r{font-size:11px;text-anchor:end}.n{text-anchor:middle}.i{fill:#f0f0f0}.p{fill:none;"
-      "stroke:#222;stroke-width:1}</style>\n"
-      "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n";
+  SvgCanvas canvas({left + plot_width + 20.0, height + legend_height, 0,
+                    ".t{font-size:12px}.r{font-size:11px;text-anchor:end}.n{text-anchor:middle}.i{fill:#f0f0f0}"
+                    ".p{fill:none;stroke:#222;stroke-width:1}"});
   double top = 0.0;
   for (std::size_t i = 0; i < drawings.size(); ++i) {
     const Schedule& schedule = *drawings[i].schedule;
-    out += fmt::format(
-        "<text x=\"{}\" y=\"{:.1f}\" class=\"t\">{}: makespan {:.6g}, largest bubble {:.6g}, peak activations "
-        "{:.4g}</text>\n",
-        left, top + 18, base::escaped_markup(drawings[i].title), evaluations[i].makespan, evaluations[i].bubble,
-        evaluations[i].peak_activations);
-    out += Canvas(schedule, top + title_height, scale).draw(evaluations[i]);
+    canvas.text(left, {top + 18, 1},
+                fmt::format("{}: makespan {:.6g}, largest bubble {:.6g}, peak activations {:.4g}", drawings[i].title,
+                            evaluations[i].makespan, evaluations[i].bubble, evaluations[i].peak_activations),
+                {{"class", "t"}});
+    Rows(canvas, schedule, top + title_height, scale).draw(evaluations[i]);
     top += title_height + static_cast<double>(schedule.ranks) * row_height + gap;
   }
-  return out + legend(top) + "</svg>\n";
+  legend(canvas, top);
+  return std::move(canvas).take();
 }
 
 }  // namespace hourglass::schedules

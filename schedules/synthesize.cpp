@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "schedules/build.h"
+#include "schedules/catalogue.h"
 #include "schedules/list_scheduler.h"
 #include "schedules/lower_bound.h"
 #include "schedules/validate.h"

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "schedules/catalogue.h"
 #include "schedules/evaluate.h"
 #include "schedules/schedule.h"
 

@@ -38,6 +38,10 @@ MAY_INCLUDE = {
 EVERY_ROOM = list(MAY_INCLUDE)
 MAY_INCLUDE["reports"] = EVERY_ROOM
 MAY_INCLUDE["cli"] = EVERY_ROOM + ["reports"]
+# Headers that price, generate or simulate: reports read results.
+COMPUTES = {"hardware/price.h", "schedules/catalogue.h", "schedules/generators.h", "sim/training/operator_table.h",
+            "sim/training/simulate.h", "sim/training/fast/simulate_plan.h",
+            "sim/training/fast/fast_step.h"}
 ONLY = {("kernels/bench", "hardware/measure"): "samples.h", ("kernels/nccl", "hardware/measure"): "samples.h"}
 
 root = pathlib.Path(__file__).resolve().parent.parent
@@ -53,6 +57,8 @@ def check_line(path, number, line):
     room, other = str(path.parent.relative_to(root)), found[2]
     if other != room and other not in MAY_INCLUDE[room]:
         faults.append(f"{where}: {room}/ may not include {other}/")
+    if room == "reports" and found[1] in COMPUTES:
+        faults.append(f"{where}: reports/ compute nothing and may not include {found[1]}")
     if ONLY.get((room, other), found[3]) != found[3]:
         faults.append(f"{where}: {room}/ uses only {other}/{ONLY[room, other]}")
     needs.setdefault(str(path.relative_to(root).with_suffix("")), {}).setdefault(found[1].rsplit(".", 1)[0], where)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/svg_canvas.h"
 #include "hardware/network/topology.h"
 
 namespace hourglass::hardware {
@@ -75,26 +76,28 @@ std::string topology_svg(const Topology& topology) {
       place[layer[i]] = {width * (static_cast<double>(i) + 0.5) / static_cast<double>(layer.size()), y};
     y += height;
   }
-  std::string text = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0f} {:.0f}\" font-family=\"sans-serif\" "
-      "font-size=\"9\">\n",
-      width, y - height + 30.0);
+  base::SvgCanvas canvas({width, y - height + 30.0, 9, "", "", false});
   for (const auto& [ends, edge] : drawing.edges) {
     const auto [ax, ay] = place[ends.first];
     const auto [bx, by] = place[ends.second];
-    text += fmt::format(
-        "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"{}\" stroke-width=\"0.6\"{}><title>{} "
-        "- {}: {} cables, {} failed</title></line>\n",
-        ax, ay + 9.0, bx, by - 9.0, edge.failed > 0 ? "#c00" : "#888",
-        edge.failed > 0 ? " stroke-dasharray=\"4 3\"" : "", ends.first, ends.second, edge.cables, edge.failed);
+    const std::string tip =
+        fmt::format("{} - {}: {} cables, {} failed", ends.first, ends.second, edge.cables, edge.failed);
+    const auto draw = [&, ax = ax, ay = ay, bx = bx, by = by](base::SvgAttributes more) {
+      canvas.line({ax, 1}, {ay + 9.0, 1}, {bx, 1}, {by - 9.0, 1}, more, tip);
+    };
+    if (edge.failed > 0)
+      draw({{"stroke", "#c00"}, {"stroke-width", "0.6"}, {"stroke-dasharray", "4 3"}});
+    else
+      draw({{"stroke", "#888"}, {"stroke-width", "0.6"}});
   }
   for (const auto& [name, at] : place) {
-    text += fmt::format(
-        "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.0f}\" height=\"18\" rx=\"3\" fill=\"#eef\" stroke=\"#446\"/>"
-        "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
-        at.first - box / 2.0 + 2.0, at.second - 9.0, box - 4.0, at.first, at.second + 3.0, name);
+    canvas
+        .rect({at.first - box / 2.0 + 2.0, 1}, {at.second - 9.0, 1}, {box - 4.0, 0}, "18",
+              {{"rx", "3"}, {"fill", "#eef"}, {"stroke", "#446"}})
+        .beside()
+        .text({at.first, 1}, {at.second + 3.0, 1}, name, {{"text-anchor", "middle"}});
   }
-  return text + "</svg>\n";
+  return std::move(canvas).take();
 }
 
 }  // namespace hourglass::hardware

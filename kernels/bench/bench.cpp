@@ -69,7 +69,7 @@ std::string op_of(const BenchCase& c) {
 double elements_moved(const BenchCase& c) {
   const auto at = [&](const char* key) { return static_cast<double>(c.at(key)); };
   const bool forward = c.pass == Pass::forward;
-  if (c.kernel == "rms_norm") return at("rows") * at("width") * (c.pass == Pass::input_gradient ? 3.0 : 2.0);
+  if (c.kernel == "rms_norm") return at("rows") * at("width") * (c.pass == Pass::backward_input ? 3.0 : 2.0);
   if (c.kernel == "rotary") return 2.0 * at("rows") * at("heads") * at("width");
   if (c.kernel == "swiglu") return at("rows") * at("width") * (forward ? 3.0 : 5.0);
   if (c.kernel == "permute") return at("tokens") * at("width") * (1.0 + at("top_k"));
@@ -85,9 +85,9 @@ double elements_moved(const BenchCase& c) {
 void set_gemm_shape(const BenchCase& c, hardware::Sample& s) {
   const auto m = static_cast<double>(c.at("m")), n = static_cast<double>(c.at("n")), k = static_cast<double>(c.at("k"));
   if (c.kernel == "grouped_gemm") s.shape["groups"] = static_cast<double>(c.at("groups"));
-  s.shape["m"] = c.pass == Pass::weight_gradient ? n : m;
+  s.shape["m"] = c.pass == Pass::backward_weight ? n : m;
   s.shape["n"] = c.pass == Pass::forward ? n : k;
-  s.shape["k"] = c.pass == Pass::forward ? k : c.pass == Pass::input_gradient ? n : m;
+  s.shape["k"] = c.pass == Pass::forward ? k : c.pass == Pass::backward_input ? n : m;
 }
 
 bool is_gemm(const BenchCase& c) {
@@ -117,9 +117,9 @@ const char* name_of(Pass pass) {
   switch (pass) {
     case Pass::forward:
       return "forward";
-    case Pass::input_gradient:
+    case Pass::backward_input:
       return "input_gradient";
-    case Pass::weight_gradient:
+    case Pass::backward_weight:
       return "weight_gradient";
   }
   return "";
@@ -153,9 +153,9 @@ hardware::Sample sample_of(const BenchCase& c) {
   s.op = op_of(c);
   s.dtype = c.dtype;
   s.recipe = c.recipe;
-  const char* pass = c.pass == Pass::forward ? "forward" : c.pass == Pass::input_gradient ? "dgrad" : "wgrad";
+  const char* pass = c.pass == Pass::forward ? "forward" : c.pass == Pass::backward_input ? "dgrad" : "wgrad";
   s.name = fmt::format("{} {}", c.name.empty() ? c.kernel : c.name, pass);
-  s.weight_gradient = is_gemm(c) && c.pass == Pass::weight_gradient;
+  s.weight_gradient = is_gemm(c) && c.pass == Pass::backward_weight;
   if (is_gemm(c)) {
     set_gemm_shape(c, s);
     return s;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "base/pass.h"
 #include "hardware/measure/samples.h"
 
 // Measuring kernels, whatever runs them: what to measure (cases and suites), on what (a backend), until when (the
@@ -18,9 +19,9 @@
 // file, and the command line know no backend.
 namespace hourglass::kernels {
 
-// A linear layer's gradients are separate calls; the gradient of everything else is `input_gradient`, but for the gain
+// A linear layer's gradients are separate calls; the gradient of everything else is `backward_input`, but for the gain
 // of a norm.
-enum class Pass : std::uint8_t { forward, input_gradient, weight_gradient };
+using base::Pass;
 const char* name_of(Pass pass);  // "forward", "input_gradient", "weight_gradient"
 
 // One kernel to measure. `shape` by kernel, counts and bytes:

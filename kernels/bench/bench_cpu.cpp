@@ -217,8 +217,8 @@ class CpuBackend : public Backend {
     if (std::find(known.begin(), known.end(), c.kernel) == known.end()) return "no kernel of the CPU";
     const bool has_weights =
         c.kernel == "gemm" || c.kernel == "grouped_gemm" || c.kernel == "rms_norm" || c.kernel == "embedding";
-    if (c.pass == Pass::weight_gradient && !has_weights) return c.kernel + " has no weights";
-    if (c.kernel == "embedding" && c.pass == Pass::input_gradient) return "an embedding has no input gradient";
+    if (c.pass == Pass::backward_weight && !has_weights) return c.kernel + " has no weights";
+    if (c.kernel == "embedding" && c.pass == Pass::backward_input) return "an embedding has no input gradient";
     if ((c.kernel == "residual" || c.kernel == "copy") && c.pass != Pass::forward)
       return c.kernel + " has no gradient of its own";
     return shape_fault(c);

@@ -61,26 +61,26 @@ class LinearCase : public CpuOperator<T> {
       : pass_(c.pass), groups_(c.kernel == "grouped_gemm" ? c.at("groups") : 0) {
     Numbers data(seed);
     const Index copies = std::max<Index>(groups_, 1), m = c.at("m"), n = c.at("n"), k = c.at("k");
-    if (pass_ != Pass::input_gradient) x_ = data.tensor<T>(copies * m, k);
-    if (pass_ != Pass::weight_gradient) w_ = data.tensor<T>(copies * n, k, 0.05f);
+    if (pass_ != Pass::backward_input) x_ = data.tensor<T>(copies * m, k);
+    if (pass_ != Pass::backward_weight) w_ = data.tensor<T>(copies * n, k, 0.05f);
     if (pass_ != Pass::forward) dy_ = data.tensor<T>(copies * m, n);
     if (pass_ == Pass::forward) out_.resize(copies * m, n);
-    if (pass_ == Pass::input_gradient) out_.resize(copies * m, k);
-    if (pass_ == Pass::weight_gradient) out_.resize(copies * n, k);
+    if (pass_ == Pass::backward_input) out_.resize(copies * m, k);
+    if (pass_ == Pass::backward_weight) out_.resize(copies * n, k);
     offsets_ = equal_offsets(copies, m);
   }
   void run() override {
     if (groups_ > 0) {
       using Layer = GroupedLinear<T>;
       if (pass_ == Pass::forward) return Layer::forward(x_, w_, offsets_, out_);
-      if (pass_ == Pass::input_gradient) return Layer::input_gradient(dy_, w_, offsets_, out_);
+      if (pass_ == Pass::backward_input) return Layer::input_gradient(dy_, w_, offsets_, out_);
       return Layer::weight_gradient(dy_, x_, offsets_, out_);
     }
     if (pass_ == Pass::forward) return Linear<T>::forward(x_, w_, out_);
-    if (pass_ == Pass::input_gradient) return Linear<T>::input_gradient(dy_, w_, out_);
+    if (pass_ == Pass::backward_input) return Linear<T>::input_gradient(dy_, w_, out_);
     Linear<T>::weight_gradient(dy_, x_, out_);
   }
-  void reset() override { pass_ == Pass::weight_gradient ? out_.fill(T(1)) : poison(out_); }
+  void reset() override { pass_ == Pass::backward_weight ? out_.fill(T(1)) : poison(out_); }
   std::vector<Tensor<T>*> outputs() override { return {&out_}; }
 
  private:
@@ -132,16 +132,16 @@ class NormCase : public CpuOperator<T> {
     gain_ = data.tensor<T>(1, c.at("width"));
     if (pass_ != Pass::forward) dy_ = data.tensor<T>(c.at("rows"), c.at("width"));
     RmsNorm<T>::forward(x_, gain_, y_, inverse_rms_);
-    if (pass_ == Pass::input_gradient) out_.resize(x_.rows(), x_.columns());
-    if (pass_ == Pass::weight_gradient) out_.resize(1, x_.columns());
+    if (pass_ == Pass::backward_input) out_.resize(x_.rows(), x_.columns());
+    if (pass_ == Pass::backward_weight) out_.resize(1, x_.columns());
   }
   void run() override {
     if (pass_ == Pass::forward) return RmsNorm<T>::forward(x_, gain_, y_, inverse_rms_);
-    if (pass_ == Pass::input_gradient) return RmsNorm<T>::input_gradient(dy_, x_, gain_, inverse_rms_, out_);
+    if (pass_ == Pass::backward_input) return RmsNorm<T>::input_gradient(dy_, x_, gain_, inverse_rms_, out_);
     RmsNorm<T>::weight_gradient(dy_, x_, inverse_rms_, out_);
   }
   void reset() override {
-    if (pass_ == Pass::weight_gradient) return out_.fill(T(1));
+    if (pass_ == Pass::backward_weight) return out_.fill(T(1));
     for (Tensor<T>* t : outputs()) poison(*t);
   }
   std::vector<Tensor<T>*> outputs() override {

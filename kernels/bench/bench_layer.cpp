@@ -75,7 +75,7 @@ class Operators {
   std::vector<BenchCase> cases;
 
  private:
-  bool weights() const { return pass_ == Pass::weight_gradient; }
+  bool weights() const { return pass_ == Pass::backward_weight; }
   void add(const char* kernel, std::map<std::string, std::int64_t> shape, const char* name) {
     cases.push_back({kernel, pass_, "fp32", "", std::move(shape), name});
   }
@@ -148,8 +148,8 @@ std::vector<LayerPass> measure_layer(Backend& backend, const LayerShape& shape, 
   Tensor<float> y, dx;
   const std::pair<Pass, std::function<void()>> passes[] = {
       {Pass::forward, [&] { layer.forward(weights, saved, y); }},
-      {Pass::input_gradient, [&] { layer.input_gradient(weights, saved, dx); }},
-      {Pass::weight_gradient, [&] { layer.weight_gradient(saved, gradients); }}};
+      {Pass::backward_input, [&] { layer.input_gradient(weights, saved, dx); }},
+      {Pass::backward_weight, [&] { layer.weight_gradient(saved, gradients); }}};
   std::vector<LayerPass> out;
   for (const auto& [pass, body] : passes) {
     PreparedPass prepared(body);

@@ -18,7 +18,7 @@ namespace {
 
 using Shape = std::map<std::string, std::int64_t>;
 
-const std::vector<Pass> all_passes = {Pass::forward, Pass::input_gradient, Pass::weight_gradient};
+const std::vector<Pass> all_passes = {Pass::forward, Pass::backward_input, Pass::backward_weight};
 
 struct Widths {
   std::int64_t hidden, q_rank, kv_rank, heads, dense, expert, experts, groups, vocabulary;
@@ -89,11 +89,11 @@ void add_attention(Suite& suite, std::int64_t batch, std::int64_t length, std::i
              {"qk_dim", qk_dim},
              {"v_dim", value_dim},
              {"causal", 1}},
-            {Pass::forward, Pass::input_gradient}, kv_heads == heads ? "mla" : "gqa");
+            {Pass::forward, Pass::backward_input}, kv_heads == heads ? "mla" : "gqa");
 }
 
 void add_memory_bound(Suite& suite, const Widths& w, std::int64_t rows, bool gpu) {
-  const std::vector<Pass> both = {Pass::forward, Pass::input_gradient}, only = {Pass::forward};
+  const std::vector<Pass> both = {Pass::forward, Pass::backward_input}, only = {Pass::forward};
   suite.add("rms_norm", {{"rows", rows}, {"width", w.hidden}}, all_passes);
   suite.add("rotary", {{"rows", rows}, {"heads", w.heads}, {"step", nope_dim + rope_dim}, {"width", rope_dim}}, both);
   suite.add("swiglu", {{"rows", rows}, {"width", w.dense}}, both);
@@ -109,7 +109,7 @@ void add_memory_bound(Suite& suite, const Widths& w, std::int64_t rows, bool gpu
   suite.add("cross_entropy", {{"rows", rows}, {"vocabulary", w.vocabulary}}, both);
   suite.add("residual", {{"rows", rows}, {"width", w.hidden}}, only);
   suite.add("embedding", {{"rows", rows}, {"width", w.hidden}, {"vocabulary", w.vocabulary}},
-            {Pass::forward, Pass::weight_gradient});
+            {Pass::forward, Pass::backward_weight});
   suite.add("copy", {{"bytes", rows * w.hidden * 4}}, only);
 }
 

@@ -52,14 +52,14 @@ std::string attention_fault(const BenchCase& c) {
   const AttentionShape a{c.at("q_length"), c.at("heads"), c.at("kv_heads"),
                          c.at("qk_dim"),   c.at("v_dim"), c.at("causal") != 0};
   if (c.at("q_length") != c.at("kv_length")) return "queries and keys of different length have no kernel here";
-  if (c.pass == Pass::weight_gradient) return "attention has no weights";
+  if (c.pass == Pass::backward_weight) return "attention has no weights";
   return cuda::attention_supported(a)
              ? ""
              : "head widths other than (64, 64), (128, 128) and (192, 128) have no kernel here";
 }
 
 std::string sizes_fault(const BenchCase& c) {
-  if (c.pass == Pass::weight_gradient && c.kernel != "rms_norm") return "has no weights";
+  if (c.pass == Pass::backward_weight && c.kernel != "rms_norm") return "has no weights";
   if (c.pass != Pass::forward && (c.kernel == "copy" || c.kernel == "quantize" || c.kernel == "residual"))
     return "has no gradient of its own";
   if (c.kernel == "copy") return c.at("bytes") % 2 == 0 ? "" : "an odd number of bytes";

@@ -30,7 +30,7 @@ class NormCase : public CudaCase {
     rms_norm_forward(stream(), out_.get(), inverse_.get(), x_.get(), gain_.get(), rows_, width_, epsilon);
     synchronize(stream());
     dgain_ = DeviceArray<float>(std::vector<float>(static_cast<std::size_t>(width_), 0.0f));
-    if (pass_ != Pass::weight_gradient) output("the result", out_);
+    if (pass_ != Pass::backward_weight) output("the result", out_);
     if (pass_ == Pass::forward) output("the inverse norms", inverse_);
   }
 
@@ -40,15 +40,15 @@ class NormCase : public CudaCase {
   void enqueue(Stream stream) override {
     if (pass_ == Pass::forward)
       rms_norm_forward(stream, out_.get(), inverse_.get(), x_.get(), gain_.get(), rows_, width_, epsilon);
-    if (pass_ == Pass::input_gradient)
+    if (pass_ == Pass::backward_input)
       rms_norm_input_gradient(stream, out_.get(), dy_.get(), x_.get(), gain_.get(), inverse_.get(), rows_, width_);
-    if (pass_ == Pass::weight_gradient)
+    if (pass_ == Pass::backward_weight)
       rms_norm_weight_gradient(stream, dgain_.get(), workspace_.get(), dy_.get(), x_.get(), inverse_.get(), rows_,
                                width_);
   }
   std::string compare() override {
     Tensor<float> y, inverse;
-    if (pass_ == Pass::weight_gradient) {
+    if (pass_ == Pass::backward_weight) {
       const Index columns = std::min(sample, width_);
       Tensor<float> dgain(1, columns);
       RmsNorm<float>::weight_gradient(part(dy_, width_, 0, rows_, 0, columns), part(x_, width_, 0, rows_, 0, columns),
@@ -58,7 +58,7 @@ class NormCase : public CudaCase {
     const Index rows = std::min(sample, rows_);
     const Tensor<float> x = part(x_, width_, 0, rows, 0, width_), gain = part(gain_, width_, 0, 1, 0, width_);
     RmsNorm<float>::forward(x, gain, y, inverse);
-    if (pass_ == Pass::input_gradient)
+    if (pass_ == Pass::backward_input)
       RmsNorm<float>::input_gradient(part(dy_, width_, 0, rows, 0, width_), x, gain, inverse, y);
     return differences("the result", part(out_, width_, 0, rows, 0, width_), y, bf16_tolerance);
   }

@@ -27,7 +27,7 @@ struct Sizes {
 };
 Sizes sizes_of(Pass pass, Index m, Index n, Index k) {
   if (pass == Pass::forward) return {m, n, k, false, false, false};
-  if (pass == Pass::input_gradient) return {m, k, n, false, true, false};
+  if (pass == Pass::backward_input) return {m, k, n, false, true, false};
   return {n, k, m, true, true, true};
 }
 
@@ -85,7 +85,7 @@ class GemmCase : public GemmBase {
     const bool is_fp8 = c.dtype == "e4m3", tensor = c.recipe == "tensor";
     // Weights are scaled by blocks, activations and their gradients by rows; a weight gradient has no weight in it.
     const Scaling left = tensor ? Scaling::tensor : Scaling::rows;
-    const Scaling right = tensor ? Scaling::tensor : c.pass == Pass::weight_gradient ? Scaling::rows : Scaling::blocks;
+    const Scaling right = tensor ? Scaling::tensor : c.pass == Pass::backward_weight ? Scaling::rows : Scaling::blocks;
     left_ =
         is_fp8 ? fp8(s.rows, s.inner, s.left_inner_first && !tensor, left) : bf16(s.rows, s.inner, s.left_inner_first);
     right_ = is_fp8 ? fp8(s.columns, s.inner, s.right_inner_first && !tensor, right)
@@ -132,7 +132,7 @@ class GroupedCase : public GemmBase {
     seed(first_seed);
     const Sizes s = sizes_of(c.pass, c.at("m"), c.at("n"), c.at("k"));
     const bool is_fp8 = c.dtype == "e4m3";
-    const Scaling right = c.pass == Pass::weight_gradient ? Scaling::rows : Scaling::blocks;
+    const Scaling right = c.pass == Pass::backward_weight ? Scaling::rows : Scaling::blocks;
     const Index groups = c.at("groups"), each = s.rows * s.columns;
     if (s.accumulate) {
       sums_ = DeviceArray<float>(std::vector<float>(static_cast<std::size_t>(groups * each), 0.0f));

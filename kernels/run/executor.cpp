@@ -104,7 +104,7 @@ class Executor<T>::Rank {
     saved = std::move(copy.spare.back());
     copy.spare.pop_back();
     peak_saved = std::max(peak_saved, ++saved_);
-    timed(Half::forward, work, [&] {
+    timed(Pass::forward, work, [&] {
       const double loss = copy.stage->forward(copy.weights, micro_batch(work), std::move(x), *saved, y);
       if (copy.stage->is_last()) losses_[position(work.micro_batch)] = loss;
     });
@@ -114,7 +114,7 @@ class Executor<T>::Rank {
     const auto found = copy.under_way.find(work.micro_batch);
     if (found == copy.under_way.end()) fail(action, "its forward has not run");
     if (found->second.backward_done) fail(action, "its input gradient has run before");
-    timed(Half::backward, work, [&] {
+    timed(Pass::backward_input, work, [&] {
       copy.stage->input_gradient(copy.weights, micro_batch(work), std::move(dy), *found->second.saved, dx);
     });
     found->second.backward_done = true;
@@ -123,7 +123,7 @@ class Executor<T>::Rank {
     Copy& copy = copy_of(work);
     const auto found = copy.under_way.find(work.micro_batch);
     if (found == copy.under_way.end() || !found->second.backward_done) fail(action, "its input gradient has not run");
-    timed(Half::weight, work,
+    timed(Pass::backward_weight, work,
           [&] { copy.stage->weight_gradient(micro_batch(work), *found->second.saved, copy.gradients); });
     copy.spare.push_back(std::move(found->second.saved));
     copy.under_way.erase(found);
@@ -150,10 +150,10 @@ class Executor<T>::Rank {
   }
 
   template <class Body>
-  void timed(Half half, const Work& work, const Body& body) {
+  void timed(Pass pass, const Work& work, const Body& body) {
     const double start = seconds();
     body();
-    pieces.push_back({half, work.stage, work.micro_batch, start, seconds()});
+    pieces.push_back({pass, work.stage, work.micro_batch, start, seconds()});
   }
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - zero_).count(); }
   const MicroBatch& micro_batch(const Work& work) const { return executor_.batch_[position(work.micro_batch)]; }

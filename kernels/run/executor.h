@@ -19,7 +19,7 @@ struct ActionTime {
   double cpu_s = 0.0;  // of the thread: less than end - start if the rank lost its core
 };
 struct Piece {  // of an action: a full backward is a B and a W, a pair an F, a B and a W
-  Half half = Half::forward;
+  Pass pass = Pass::forward;
   int stage = 0, micro_batch = 0;
   double start_s = 0.0, end_s = 0.0;
 };

@@ -17,7 +17,7 @@
 
 namespace hourglass::kernels {
 
-// A micro-batch from the first stage to the last and back. `observe(stage, half, seconds)` is told every call.
+// A micro-batch from the first stage to the last and back. `observe(stage, pass, seconds)` is told every call.
 template <class T>
 class SequentialPass {
  public:
@@ -28,25 +28,25 @@ class SequentialPass {
   double run(const std::vector<Weights>& weights, const MicroBatch& batch, std::vector<Weights>& gradients,
              const Observe& observe) {
     const int stages = static_cast<int>(model_.stages.size());
-    const auto timed = [&](int stage, Half half, const auto& call) {
+    const auto timed = [&](int stage, Pass pass, const auto& call) {
       const double begin = thread_seconds();
       call(model_.stages[position(stage)], weights[position(stage)], saved_[position(stage)]);
-      observe(stage, half, thread_seconds() - begin);
+      observe(stage, pass, thread_seconds() - begin);
     };
     double loss = 0.0;
     Tensor<T> in, out;
     for (int s = 0; s < stages; ++s) {
-      timed(s, Half::forward, [&](const auto& stage, const Weights& w, auto& saved) {
+      timed(s, Pass::forward, [&](const auto& stage, const Weights& w, auto& saved) {
         loss = stage.forward(w, batch, std::move(in), saved, out);
       });
       in = std::move(out);
       out = {};
     }
     for (int s = stages; s-- > 0;) {
-      timed(s, Half::backward, [&](const auto& stage, const Weights& w, auto& saved) {
+      timed(s, Pass::backward_input, [&](const auto& stage, const Weights& w, auto& saved) {
         stage.input_gradient(w, batch, std::move(in), saved, out);
       });
-      timed(s, Half::weight, [&](const auto& stage, const Weights&, auto& saved) {
+      timed(s, Pass::backward_weight, [&](const auto& stage, const Weights&, auto& saved) {
         stage.weight_gradient(batch, saved, gradients[position(s)]);
       });
       in = std::move(out);
@@ -130,7 +130,7 @@ SequentialStep<T> run_sequentially(const PipelineModel<T>& model, const std::vec
     SequentialPass<T> pass(model);
     std::vector<typename Stage<T>::Weights> one = zeros_of(model);
     for (const MicroBatch& micro_batch : batch) {
-      step.losses.push_back(pass.run(model.weights, micro_batch, step.gradients, [](int, Half, double) {}));
+      step.losses.push_back(pass.run(model.weights, micro_batch, step.gradients, [](int, Pass, double) {}));
       step.loss += step.losses.back();
       pass.weight_gradients(micro_batch, one);
       for_each_pair<T>(one, step.magnitudes, [](Tensor<T>& g, Tensor<T>& sum, const std::string&) {
@@ -208,8 +208,8 @@ void CostMeter<T>::measure() {
       keep_to_core(runner->core);
       ready.arrive_and_wait();
       for (std::size_t i = 0; i < batch_.size(); ++i) {
-        runner->pass.run(runner->weights, batch_[i], runner->gradients, [&](int stage, Half half, double time) {
-          if (i > 0) runner->seconds[position(stage)][static_cast<std::size_t>(half)].push_back(time);
+        runner->pass.run(runner->weights, batch_[i], runner->gradients, [&](int stage, Pass pass, double time) {
+          if (i > 0) runner->seconds[position(stage)][static_cast<std::size_t>(pass)].push_back(time);
         });
       }
     });

@@ -4,10 +4,13 @@
 #include <memory>
 #include <vector>
 
+#include "base/pass.h"
 #include "kernels/run/pipeline_model.h"
 
 // The step without a pipeline: what every schedule must reproduce, and what predictions are calibrated on.
 namespace hourglass::kernels {
+
+using base::Pass;
 
 // Kernels called from this thread use no other, so that pipeline ranks do not take each other's cores.
 void use_one_thread();
@@ -17,8 +20,6 @@ std::vector<int> usable_cores();
 void keep_to_core(int core);
 // Time that the calling thread has spent on a core.
 double thread_seconds();
-
-enum class Half : std::uint8_t { forward, backward, weight };  // F, B, W
 
 template <class T>
 struct SequentialStep {

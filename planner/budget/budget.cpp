@@ -23,7 +23,7 @@
 #include "base/error.h"
 #include "model/counts.h"
 #include "sim/training/fast/fast_step.h"
-#include "sim/training/simulate.h"
+#include "sim/training/fast/simulate_plan.h"
 
 namespace hourglass::planner {
 
@@ -52,7 +52,7 @@ class Simulator {
     if (small) inputs.plan.schedule = inputs.plan.small_batch_schedule;
     sim::complete_parallelism(inputs.plan, inputs.model, inputs.cluster,
                               fmt::format("{} stage '{}'", inputs.plan.name, stage.name));
-    return sim::simulate(inputs);
+    return sim::simulate_plan(inputs);
   }
 
   // Seconds of a step whose layers are split already, without contention on the NICs.

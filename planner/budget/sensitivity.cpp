@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "planner/budget/budget.h"
-#include "sim/training/simulate.h"
+#include "sim/training/fast/simulate_plan.h"
 
 namespace hourglass::planner {
 
@@ -37,7 +37,7 @@ double run_time(const sim::Inputs& inputs, bool run) {
   if (run) return net_budget(inputs, nullptr).gpu_hours;
   sim::Inputs checked = inputs;
   sim::complete_parallelism(checked.plan, checked.model, checked.cluster, checked.plan.name);
-  return sim::simulate(checked).step_time_s;
+  return sim::simulate_plan(checked).step_time_s;
 }
 
 double change_sms(sim::Inputs& in, double factor) {

@@ -9,7 +9,7 @@
 #include "base/configs.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "sim/training/simulate.h"
+#include "sim/training/fast/simulate_plan.h"
 
 namespace hourglass::planner {
 
@@ -44,7 +44,7 @@ ComparedCluster compared(const std::string& name, const std::string& plan_path, 
     add_inputs(provenance, inputs.provenance);
     out.gpu = inputs.cluster.gpu;
     out.profile = inputs.profile.name;
-    out.step = sim::simulate(inputs);
+    out.step = sim::simulate_plan(inputs);
     out.has_run = !inputs.plan.stages.empty();
     if (out.has_run) out.budget = net_budget(inputs, nullptr);
   } catch (const base::UsageError&) {

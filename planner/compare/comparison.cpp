@@ -10,10 +10,11 @@
 
 #include "base/error.h"
 #include "base/units.h"
+#include "schedules/catalogue.h"
 #include "schedules/lower_bound.h"
 #include "schedules/validate.h"
 #include "sim/training/abstract_costs.h"
-#include "sim/training/simulate.h"
+#include "sim/training/fast/simulate_plan.h"
 
 namespace hourglass::planner {
 
@@ -82,7 +83,7 @@ Comparison compare(const sim::Inputs& inputs, const CompareOptions& options) {
       ComparedSchedule each = evaluate(name, shape, comparison.costs);
       // A given split of layers fits one number of stages; the others balance their own.
       if (static_cast<int>(own.plan.layers_per_stage.size()) != each.schedule.stages) own.plan.layers_per_stage.clear();
-      each.step = sim::simulate(own);
+      each.step = sim::simulate_plan(own);
       const double peak = each.step->largest_memory_bytes() / base::gibi;
       if (options.memory_cap > 0.0 && peak > options.memory_cap) {
         comparison.refused.push_back(

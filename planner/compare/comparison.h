@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "schedules/catalogue.h"
 #include "schedules/closed_form.h"
 #include "schedules/evaluate.h"
+#include "schedules/schedule.h"
 #include "sim/training/plan.h"
 #include "sim/training/result.h"
 

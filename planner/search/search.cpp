@@ -31,7 +31,7 @@
 #include "base/json.h"
 #include "planner/search/axes.h"
 #include "planner/search/search_engine.h"
-#include "sim/training/simulate.h"
+#include "sim/training/fast/simulate_plan.h"
 
 namespace hourglass::planner {
 
@@ -43,7 +43,7 @@ Search::Search(Space space, const SearchOptions& options) : space_(std::move(spa
     inputs.plan.layers_per_stage.clear();
     contention_ = std::exchange(inputs.plan.contention, false);
   }
-  engine_ = std::make_unique<SearchEngine>(space_);
+  engine_ = std::make_unique<SearchEngine>(space_, options_.memory_headroom);
 }
 
 Search::~Search() = default;
@@ -80,7 +80,7 @@ void Search::run(const std::vector<std::uint64_t>& units, const std::function<vo
 #pragma omp parallel for schedule(dynamic, 1)
   for (std::size_t i = 0; i < units.size(); ++i) {
     try {
-      UnitResult result = run_unit(*this, *engine_, seeds_, priced_, units[i]);
+      UnitResult result = run_unit(*engine_, seeds_, priced_, units[i]);
 #pragma omp critical(search_done)
       if (failure.empty()) done(std::move(result));
     } catch (const std::exception& error) {
@@ -120,9 +120,7 @@ Measures Search::measures(const SearchPoint& point) const {
   return m;
 }
 
-double Search::memory_limit_bytes(const sim::Inputs& inputs) const {
-  return inputs.cluster.memory_bytes * (1.0 - options_.memory_headroom);
-}
+double Search::memory_limit_bytes(const sim::Inputs& inputs) const { return engine_->memory_limit_bytes(inputs); }
 
 std::vector<SearchPoint> Search::front_of(std::vector<SearchPoint> points) const {
   std::vector<std::pair<Measures, SearchPoint>> order;
@@ -179,7 +177,7 @@ std::vector<SearchResult::Finalist> Search::finals(const std::vector<SearchPoint
     if (!contention_) continue;
     sim::Inputs inputs = inputs_of(space_.choice(points[i].id));
     inputs.plan.contention = true;
-    all[i].step_time_s = sim::simulate(inputs).step_time_s;
+    all[i].step_time_s = sim::simulate_plan(inputs).step_time_s;
   }
   // Cheapest first, as the sweep's cost scales with the step.
   const auto cost = [&](const SearchResult::Finalist& f) {

@@ -43,19 +43,6 @@ std::shared_ptr<const sim::StepProgram> ProgramCache::get(const ScheduleChoice& 
   return entry->program;
 }
 
-sim::ScheduleTraits traits_of(const ScheduleChoice& choice) {
-  const schedules::CatalogueEntry& entry = schedules::catalogue_entry(choice.name);
-  sim::ScheduleTraits traits;
-  traits.stages_per_rank = choice.chunks > 0 ? choice.chunks : entry.default_chunks;
-  traits.copies = entry.parameter_copies;
-  traits.stages_per_rank /= traits.copies;
-  // A small instance shows which kinds of action there are.
-  const sim::BalanceProblem problem(schedules::generate(choice.name, {4, 16, choice.chunks}));
-  traits.pairs = problem.pairs;
-  traits.fused = problem.fused;
-  return traits;
-}
-
 ClusterTables::ClusterTables(const sim::Inputs& inputs)
     : contents(inputs), parameters(sim::content_parameters(inputs, contents)), fast(sim::fast_step_covers(inputs)) {
   all.dense = model::embedding_parameters(inputs.model) + model::head_parameters(inputs.model);
@@ -107,9 +94,14 @@ double least_memory(const sim::Inputs& inputs, const model::ParameterCount& all,
   return sim::static_memory(inputs.plan, {local.dense * part, local.expert * part}, copies, 0.0).total();
 }
 
-SearchEngine::SearchEngine(const Space& space) {
+SearchEngine::SearchEngine(const Space& all, double headroom) : space(all), memory_headroom(headroom) {
   for (const sim::Inputs& inputs : space.clusters) clusters.emplace_back(inputs);
-  for (const ScheduleChoice& schedule : space.schedules) traits.push_back(traits_of(schedule));
+  for (const ScheduleChoice& schedule : space.schedules)
+    traits.push_back(schedules::traits(schedule.name, schedule.chunks));
+}
+
+double SearchEngine::memory_limit_bytes(const sim::Inputs& inputs) const {
+  return inputs.cluster.memory_bytes * (1.0 - memory_headroom);
 }
 
 double cost_rate(const hardware::Cluster& cluster, bool priced) {
@@ -128,9 +120,8 @@ struct Key {
 // One unit at work.
 class Worker {
  public:
-  Worker(const Search& search, SearchEngine& engine, const std::vector<Measures>& seeds, bool priced,
-         std::uint64_t unit)
-      : space_(search.space()), traits_(engine.traits), programs_(engine.programs), seeds_(seeds) {
+  Worker(SearchEngine& engine, const std::vector<Measures>& seeds, bool priced, std::uint64_t unit)
+      : space_(engine.space), traits_(engine.traits), programs_(engine.programs), seeds_(seeds) {
     result_.unit = unit;
     const std::uint64_t blocks = (space_.keys() + keys_per_unit - 1) / keys_per_unit;
     group_ = unit / blocks;
@@ -139,7 +130,7 @@ class Worker {
     const std::size_t cluster = space_.choice(space_.id(group_, 0, 0, 0)).cluster;
     tables_ = &engine.clusters[cluster];
     inputs_ = space_.clusters[cluster];
-    limit_ = search.memory_limit_bytes(inputs_);
+    limit_ = engine.memory_limit_bytes(inputs_);
     rate_ = cost_rate(inputs_.cluster, priced);
   }
 
@@ -167,7 +158,7 @@ class Worker {
   bool repeats_another(const SearchChoice& c) const {
     return c.expert == 1 && c.communication_sms != space_.communication_sms.front();
   }
-  bool repeats_another(const SearchChoice& c, const sim::ScheduleTraits& traits) const {
+  bool repeats_another(const SearchChoice& c, const schedules::Traits& traits) const {
     const bool overlaps = traits.pairs || (traits.fused && inputs_.plan.overlap_weight_gradients);
     return !overlaps && c.communication_sms != space_.communication_sms.front();
   }
@@ -211,7 +202,7 @@ class Worker {
     ++(large ? result_.too_large : result_.bounded);
     return false;
   }
-  base::Time least_step(Key& key, const sim::ScheduleTraits& traits) {
+  base::Time least_step(Key& key, const schedules::Traits& traits) {
     if (!key.costs) key.costs = std::make_unique<sim::StepCosts>(inputs_, tables_->contents);
     return sim::least_step(inputs_, tables_->contents, tables_->parameters, traits, *key.costs);
   }
@@ -318,7 +309,7 @@ class Worker {
   }
 
   const Space& space_;
-  const std::vector<sim::ScheduleTraits>& traits_;
+  const std::vector<schedules::Traits>& traits_;
   ProgramCache& programs_;
   const std::vector<Measures>& seeds_;
   std::uint64_t group_ = 0, first_key_ = 0, last_key_ = 0;
@@ -334,9 +325,8 @@ class Worker {
 
 }  // namespace
 
-UnitResult run_unit(const Search& search, SearchEngine& engine, const std::vector<Measures>& seeds, bool priced,
-                    std::uint64_t unit) {
-  return Worker(search, engine, seeds, priced, unit).run();
+UnitResult run_unit(SearchEngine& engine, const std::vector<Measures>& seeds, bool priced, std::uint64_t unit) {
+  return Worker(engine, seeds, priced, unit).run();
 }
 
 }  // namespace hourglass::planner

@@ -5,7 +5,9 @@
 #include <mutex>
 #include <string>
 
-#include "planner/search/search.h"
+#include "planner/search/search_result.h"
+#include "planner/search/space.h"
+#include "schedules/catalogue.h"
 #include "sim/training/fast/step_bounds.h"
 
 // The inner loop of a search: one unit of work at a time.
@@ -28,8 +30,6 @@ class ProgramCache {
   std::size_t bytes_ = 0;
 };
 
-sim::ScheduleTraits traits_of(const ScheduleChoice& schedule);
-
 // What all plans on one cluster share.
 struct ClusterTables {
   explicit ClusterTables(const sim::Inputs& inputs);
@@ -41,16 +41,20 @@ struct ClusterTables {
 
 // What all units share.
 struct SearchEngine {
-  explicit SearchEngine(const Space& space);
-  std::vector<ClusterTables> clusters;      // of Space::clusters
-  std::vector<sim::ScheduleTraits> traits;  // of Space::schedules
+  // `space` must outlive it. `memory_headroom`: share of a GPU's memory that a plan must leave free.
+  SearchEngine(const Space& space, double memory_headroom);
+  double memory_limit_bytes(const sim::Inputs& inputs) const;
+
+  const Space& space;
+  double memory_headroom;
+  std::vector<ClusterTables> clusters;    // of Space::clusters
+  std::vector<schedules::Traits> traits;  // of Space::schedules
   ProgramCache programs;
 };
 
 inline constexpr std::uint64_t keys_per_unit = 16;
 // Every plan of a unit. `seeds`: plans that are known, fastest first; `priced`: cost is money, else GPU-seconds.
-UnitResult run_unit(const Search& search, SearchEngine& engine, const std::vector<Measures>& seeds, bool priced,
-                    std::uint64_t unit);
+UnitResult run_unit(SearchEngine& engine, const std::vector<Measures>& seeds, bool priced, std::uint64_t unit);
 // Of a GPU and second, in USD; 1 where clusters have no price.
 double cost_rate(const hardware::Cluster& cluster, bool priced);
 

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "planner/budget/goodput.h"
+#include "sim/training/plan_operations.h"
 
 namespace hourglass::planner {
 

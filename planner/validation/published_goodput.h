@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "planner/validation/validate.h"
+#include "planner/validation/validation.h"
 
 // What runs lost to failures, as published, against the planner's formulas.
 namespace hourglass::planner {

@@ -16,7 +16,7 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "planner/validation/validate.h"
-#include "sim/training/simulate.h"
+#include "sim/training/fast/simulate_plan.h"
 
 namespace hourglass::planner {
 
@@ -201,7 +201,7 @@ void add_runs(Validation& out, const std::string& file, const std::string& confi
       const double rate = positive(row, "tokens_per_s_per_gpu"), step = positive(row, "step_time_s");
       if (rate <= 0.0 && step <= 0.0) throw Skip{"neither tokens/s nor a step time is stated"};
       const sim::Inputs in = inputs_of(row, configs, names);
-      const sim::Result result = sim::simulate(in);
+      const sim::Result result = sim::simulate_plan(in);
       if (result.largest_memory_bytes() > largest_overcommit * result.memory_capacity_bytes) {
         throw Skip{
             fmt::format("needs {:.0f} GiB a GPU here, far more than it has: the row must have run a smaller model",

@@ -158,31 +158,6 @@ void add_bounds(Validation& out, const std::string& file) {
 
 }  // namespace
 
-bool Validation::exceeded() const {
-  return std::any_of(classes.begin(), classes.end(), [](const ValidationClass& each) { return each.exceeded(); });
-}
-
-// Classes in the order in which they first appear.
-void summarise(Validation& out) {
-  for (const ValidationRow& row : out.rows) {
-    const bool known =
-        std::any_of(out.classes.begin(), out.classes.end(), [&](const auto& c) { return c.name == row.cls; });
-    if (!known) out.classes.push_back({row.cls, {}, "", 0.0, 0.0});
-  }
-  for (ValidationClass& each : out.classes) {
-    std::vector<double> errors;
-    double worst = -1.0;
-    for (const ValidationRow& row : out.rows) {
-      if (row.cls != each.name) continue;
-      errors.push_back(row.error());
-      if (std::abs(row.error()) <= worst) continue;
-      worst = std::abs(row.error());
-      each.worst = row.id;
-    }
-    each.errors = hardware::summarise_errors(errors);
-  }
-}
-
 Validation validate_published(const std::string& configs) {
   Validation out;
   const std::string folder = configs + "/published/";

@@ -1,45 +1,13 @@
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "hardware/measure/fit.h"
+#include "planner/validation/validation.h"
 #include "sim/training/plan.h"
 
 // Predictions against what was published or measured, row by row.
 namespace hourglass::planner {
-
-struct ValidationRow {
-  std::string id;
-  std::string cls;
-  double reported = 0.0;
-  double predicted = 0.0;
-  std::string unit;
-  double error() const { return predicted / reported - 1.0; }
-};
-
-struct ValidationClass {
-  std::string name;
-  hardware::ErrorSummary errors;
-  std::string worst;                           // id of the worst row
-  double median_bound = 0.0, p90_bound = 0.0;  // 0: none stated
-  bool exceeded() const {
-    return (median_bound > 0.0 && errors.median > median_bound) || (p90_bound > 0.0 && errors.p90 > p90_bound);
-  }
-};
-
-struct SkippedRow {
-  std::string id;
-  std::string reason;
-};
-
-struct Validation {
-  std::vector<ValidationRow> rows;
-  std::vector<ValidationClass> classes;
-  std::vector<SkippedRow> skipped;
-  bool exceeded() const;
-};
 
 // Everything in `configs`/published and `configs`/measurements.
 Validation validate_published(const std::string& configs);
@@ -60,8 +28,5 @@ struct PublishedRun {
   sim::Inputs inputs;
 };
 std::vector<PublishedRun> published_runs(const std::string& file, const std::string& configs);
-
-// Fills in the classes from the rows.
-void summarise(Validation& validation);
 
 }  // namespace hourglass::planner

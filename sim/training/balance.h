@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "schedules/schedule.h"
-#include "sim/training/fast/block_times.h"
+#include "sim/training/block_times.h"
 
 // How many layers go to which stage.
 namespace hourglass::sim {

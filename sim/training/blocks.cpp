@@ -49,8 +49,20 @@ class BlockBuilder {
     const PricedPart& runs = beside ? prices_.of(at.unit, pass, true)[part] : alone;
     for (std::size_t i = 0; i < runs.size(); ++i) {
       const PricedRun& run = runs[i];
-      Block::Segment segment{run.communication, run.work,      {},        at.unit, part, pass, at.place,
-                             run.by_class,      run.nic_bytes, run.group, 1.0};
+      Block::Segment segment{run.communication,
+                             run.work,
+                             {},
+                             at.unit,
+                             part,
+                             pass,
+                             at.place,
+                             run.by_class,
+                             run.nic_bytes,
+                             run.group,
+                             1.0,
+                             run.first_operator,
+                             run.operators,
+                             beside || overlapped_};
       if (beside && alone[i].work > 0) segment.slowdown = base::seconds(run.work) / base::seconds(alone[i].work);
       if (previous != from_start) segment.after.push_back(previous);
       if (!run.communication) block_.compute += run.work;

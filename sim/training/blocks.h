@@ -25,6 +25,8 @@ struct Block {
     double nic_bytes = 0.0;
     model::Group group = model::Group::tensor;  // of communication
     double slowdown = 1.0;  // `work` over what it is with the whole GPU, if only communication beside it costs that
+    std::uint32_t first_operator = 0, operators = 0;  // as PricedRun has them
+    bool beside_communication = false;                // its operators cost what they do beside communication kernels
   };
   std::vector<Segment> segments;
   base::Time compute = 0;  // total work on the compute stream

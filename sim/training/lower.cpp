@@ -199,7 +199,10 @@ class Lowering {
     for (std::uint32_t producer = 0; producer < flat.size(); ++producer) {
       for (const std::uint32_t consumer : consumers[producer]) {
         use.to = rank_of[consumer];
-        const TaskId message = add(rank_of[producer], Stream::point_to_point, transfer, sending, -1, use);
+        const int from = rank_of[producer];
+        const TaskId message = add(from, Stream::point_to_point, transfer, sending, -1, use);
+        const std::uint32_t first = dependencies.rank_begin[static_cast<std::size_t>(from)];
+        lowered_.messages.push_back({message, from, use.to, static_cast<std::int32_t>(producer - first)});
         builder_.depend(message, flat[producer].end);
         builder_.depend(flat[consumer].begin, message);
       }

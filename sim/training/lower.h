@@ -29,6 +29,13 @@ struct TailTasks {
   TaskId optimizer = 0;
 };
 
+// One message between pipeline ranks: what `action` of rank `from` makes and an action of rank `to` waits for.
+struct Message {
+  TaskId task = 0;
+  std::int32_t from = 0, to = 0;
+  std::int32_t action = 0;  // position on its rank
+};
+
 // What a task's time is for: its classes, of which there are few different mixtures.
 struct TaskTold {
   std::uint32_t mixture = 0;  // index into Lowered::mixtures
@@ -44,7 +51,8 @@ struct Lowered {
   TaskGraph graph;
   std::vector<std::vector<ActionTasks>> actions;  // [rank][position]
   std::vector<TailTasks> tails;                   // [rank]
-  std::vector<TaskTold> told;                     // [task]
+  std::vector<Message> messages;
+  std::vector<TaskTold> told;  // [task]
   std::vector<ClassTimes> mixtures;
   std::vector<ParallelGroup> groups;     // [TaskUse::group]
   std::vector<std::uint64_t> load_rows;  // [TaskUse::row]: layer << 32 | micro-batch

@@ -1,152 +1,160 @@
-// The timeline of tasks, told in words. Each rank has four lanes: the actions of the schedule, and its three streams.
-// The tasks of an action follow its opening task in the order of its block's segments (sim/training/lower.cpp), so that the
-// segment names them; messages are the tasks that remain.
+// The timeline of tasks, told by what each is. A rank has six lanes: the actions of the schedule, its streams, and the
+// host. The tasks of an action follow its opening task in the order of its block's segments (sim/training/lower.cpp), so
+// that a segment's number finds its task.
 #include "sim/training/record.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <map>
+#include <tuple>
 
 namespace hourglass::sim {
 
 namespace {
 
-using schedules::Kind;
-
-const char* class_of(Kind kind) {
-  switch (kind) {
-    case Kind::forward:
-      return "forward";
-    case Kind::backward_input:
-      return "backward_input";
-    case Kind::backward_weight:
-      return "backward_weight";
-    case Kind::backward:
-      return "backward";
-    case Kind::overlapped:
-      return "overlapped";
-  }
-  return "";
-}
-
-std::string name_of(const schedules::Action& action) {
-  switch (action.kind) {
-    case Kind::forward:
-      return fmt::format("F {}", action.micro_batch);
-    case Kind::backward_input:
-      return fmt::format("B {}", action.micro_batch);
-    case Kind::backward_weight:
-      return fmt::format("W {}", action.micro_batch);
-    case Kind::backward:
-      return fmt::format("BW {}", action.micro_batch);
-    case Kind::overlapped:
-      return fmt::format("F {} & BW {}", action.micro_batch, action.backward_micro_batch);
-  }
-  return "";
-}
-
-// What a segment is about. Ends of the model keep everything in one part.
-const char* class_of(const Block::Segment& segment) {
-  switch (segment.unit.type) {
-    case Unit::embedding:
-      return "embedding";
-    case Unit::mtp_projection:
-      return "mtp_projection";
-    case Unit::head:
-      return "head";
-    case Unit::layer:
-      break;
-  }
-  if (segment.by_class[static_cast<std::size_t>(WorkClass::peer_wait)] > 0) return "peer_wait";
-  switch (segment.part) {
-    case model::attention:
-      return segment.communication ? "attention_collective" : "attention";
-    case model::dispatch:
-      return segment.communication ? "dispatch" : "dispatch_local";
-    case model::mlp:
-      return segment.communication ? "mlp_collective" : "mlp";
-    case model::combine:
-      return segment.communication ? "combine" : "combine_local";
-  }
-  return "";
-}
-
-std::string name_of(const Block::Segment& segment) {
-  const char* pass = segment.pass == model::Pass::forward          ? "F"
-                     : segment.pass == model::Pass::backward_input ? "B"
-                                                                   : "W";
-  return fmt::format("{}({})", class_of(segment), pass);
+// Where the operators of a part of a unit's pass begin.
+using Place = std::tuple<Unit, model::Pass, model::Part>;
+std::map<Place, std::size_t> places_of(const std::vector<OperatorCost>& operators) {
+  std::map<Place, std::size_t> first;
+  for (std::size_t i = 0; i < operators.size(); ++i)
+    first.try_emplace({operators[i].unit, operators[i].pass, operators[i].part}, i);
+  return first;
 }
 
 class Recorder {
  public:
-  Recorder(const Lowered& lowered, const Timeline& timeline)
-      : lowered_(lowered), timeline_(timeline), named_(lowered.graph.size(), false) {}
+  Recorder(const schedules::Schedule& schedule, BlockLibrary& blocks, const Lowered& lowered, const Timeline& timeline,
+           std::vector<OperatorCost> operators)
+      : blocks_(blocks), lowered_(lowered), timeline_(timeline), places_(places_of(operators)) {
+    record_.schedule = schedule;
+    record_.operators = std::move(operators);
+    record_.block_of.resize(schedule.actions.size());
+  }
 
-  void action(int rank, const schedules::Action& action, const ActionTasks& tasks, const Block& block) {
-    const base::Time start = timeline_.end[tasks.begin], end = timeline_.start[tasks.end];
-    add({rank, Lane::schedule, start, end, name_of(action), class_of(action.kind), action.stage, action.micro_batch});
-    named_[tasks.begin] = named_[tasks.end] = true;
-    if (tasks.host >= 0)
-      task(static_cast<TaskId>(tasks.host), rank, Lane::host, "launch kernels", "launch", action.stage,
-           action.micro_batch);
-    for (std::size_t i = 0; i < block.segments.size(); ++i) {
-      const Block::Segment& segment = block.segments[i];
-      const bool backward = segment.pass != model::Pass::forward && action.backward_stage >= 0;
-      task(tasks.begin + 1 + static_cast<TaskId>(i), rank, segment.communication ? Lane::communication : Lane::compute,
-           name_of(segment), class_of(segment), backward ? action.backward_stage : action.stage,
-           backward ? action.backward_micro_batch : action.micro_batch);
+  StepRecord take() {
+    for (int rank = 0; rank < record_.schedule.ranks; ++rank) {
+      const auto r = static_cast<std::size_t>(rank);
+      for (std::size_t i = 0; i < record_.schedule.actions[r].size(); ++i) action(rank, static_cast<std::int32_t>(i));
+      update(rank);
     }
-  }
-  void tail(int rank, const TailTasks& tasks) {
-    const auto lane = [&](TaskId id) {
-      return lowered_.graph.stream[id] == stream_of(rank, Stream::gradients) ? Lane::gradients : Lane::communication;
-    };
-    for (const TaskId id : tasks.reduce_scatters)
-      task(id, rank, lane(id), "reduce_scatter gradients", "gradients", -1, -1);
-    task(tasks.optimizer, rank, Lane::compute, "optimizer", "optimizer", -1, -1);
-    for (const TaskId id : tasks.all_gathers) task(id, rank, lane(id), "all_gather parameters", "parameters", -1, -1);
-  }
-  std::vector<Span> take() {
-    for (TaskId id = 0; id < named_.size(); ++id) {
-      const int rank = static_cast<int>(lowered_.graph.stream[id] / streams_per_rank);
-      if (!named_[id]) task(id, rank, Lane::point_to_point, "send", "send", -1, -1);
-    }
-    std::stable_sort(spans_.begin(), spans_.end(), [](const Span& a, const Span& b) {
+    for (const Message& message : lowered_.messages)
+      task(message.task, {message.from, Lane::point_to_point, message.action, message.to});
+    std::stable_sort(record_.spans.begin(), record_.spans.end(), [](const Span& a, const Span& b) {
       return std::tuple(a.rank, a.lane, a.start) < std::tuple(b.rank, b.lane, b.start);
     });
-    return std::move(spans_);
+    return std::move(record_);
   }
 
  private:
-  void task(TaskId id, int rank, Lane lane, std::string name, const char* cls, int stage, int micro_batch) {
-    named_[id] = true;
-    add({rank, lane, timeline_.start[id], timeline_.end[id], std::move(name), cls, stage, micro_batch});
+  void action(int rank, std::int32_t position) {
+    const auto r = static_cast<std::size_t>(rank), i = static_cast<std::size_t>(position);
+    const ActionTasks& tasks = lowered_.actions[r][i];
+    const std::size_t number = block_of(record_.schedule.actions[r][i]);
+    record_.block_of[r].push_back(number);
+    add({rank, Lane::schedule, position, -1, timeline_.end[tasks.begin], timeline_.start[tasks.end]});
+    if (tasks.host >= 0) task(static_cast<TaskId>(tasks.host), {rank, Lane::host, position, -1});
+    const std::vector<Block::Segment>& segments = record_.blocks[number].block.segments;
+    for (std::size_t s = 0; s < segments.size(); ++s) {
+      const Lane lane = segments[s].communication ? Lane::communication : Lane::compute;
+      task(tasks.begin + 1 + static_cast<TaskId>(s), {rank, lane, position, static_cast<std::int32_t>(s)});
+    }
   }
-  void add(Span span) {
-    if (span.end > span.start) spans_.push_back(std::move(span));
+  void update(int rank) {
+    const TailTasks& tasks = lowered_.tails[static_cast<std::size_t>(rank)];
+    const auto add_task = [&](TaskId id, Update what, Lane lane) {
+      if (lowered_.graph.stream[id] == stream_of(rank, Stream::gradients)) lane = Lane::gradients;
+      task(id, {rank, lane, -1, static_cast<std::int32_t>(what)});
+    };
+    for (const TaskId id : tasks.reduce_scatters) add_task(id, Update::reduce_scatter, Lane::communication);
+    add_task(tasks.optimizer, Update::optimizer, Lane::compute);
+    for (const TaskId id : tasks.all_gathers) add_task(id, Update::all_gather, Lane::communication);
+  }
+  std::size_t block_of(const schedules::Action& action) {
+    const auto [known, is_new] =
+        numbers_.try_emplace({action.kind, action.stage, action.backward_stage}, record_.blocks.size());
+    if (!is_new) return known->second;
+    StepRecord::RecordedBlock block{blocks_.of(action), {}};
+    for (const Block::Segment& segment : block.block.segments) {
+      const auto place = places_.find({segment.unit, segment.pass, segment.part});
+      block.first_operator.push_back(place == places_.end() ? 0 : place->second + segment.first_operator);
+    }
+    record_.blocks.push_back(std::move(block));
+    return known->second;
+  }
+  void task(TaskId id, Span span) {
+    span.start = timeline_.start[id], span.end = timeline_.end[id];
+    add(span);
+  }
+  void add(const Span& span) {
+    if (span.end > span.start) record_.spans.push_back(span);
   }
 
+  BlockLibrary& blocks_;
   const Lowered& lowered_;
   const Timeline& timeline_;
-  std::vector<bool> named_;
-  std::vector<Span> spans_;
+  std::map<Place, std::size_t> places_;
+  std::map<std::tuple<schedules::Kind, int, int>, std::size_t> numbers_;
+  StepRecord record_;
 };
+
+// Of `part` in proportion to `whole`, without overflow: a step is 1e14 picoseconds.
+base::Time share(base::Time time, base::Time part, base::Time whole) {
+  __extension__ typedef __int128 Product;
+  return static_cast<base::Time>(static_cast<Product>(time) * part / whole);
+}
 
 }  // namespace
 
-StepRecord record_step(const Inputs& inputs, const schedules::Schedule& schedule, const StageLayout& layout,
-                       BlockLibrary& blocks, const Lowered& lowered, const Timeline& timeline) {
-  Recorder recorder(lowered, timeline);
-  for (int rank = 0; rank < schedule.ranks; ++rank) {
-    const auto r = static_cast<std::size_t>(rank);
-    for (std::size_t i = 0; i < schedule.actions[r].size(); ++i) {
-      const schedules::Action& action = schedule.actions[r][i];
-      recorder.action(rank, action, lowered.actions[r][i], blocks.of(action));
-    }
-    recorder.tail(rank, lowered.tails[r]);
+const schedules::Action* StepRecord::action_of(const Span& span) const {
+  if (span.action < 0) return nullptr;
+  return &schedule.actions[static_cast<std::size_t>(span.rank)][static_cast<std::size_t>(span.action)];
+}
+
+const Block::Segment* StepRecord::segment_of(const Span& span) const {
+  if (span.action < 0 || span.segment < 0 || (span.lane != Lane::compute && span.lane != Lane::communication))
+    return nullptr;
+  const std::size_t number = block_of[static_cast<std::size_t>(span.rank)][static_cast<std::size_t>(span.action)];
+  return &blocks[number].block.segments[static_cast<std::size_t>(span.segment)];
+}
+
+// Weight gradients that fill the wait for an all-to-all run beside it for a part of their time: their lengths lie between
+// those alone and those beside communication, the same way between for each.
+std::vector<OperatorSlice> operators_of(const StepRecord& record, const Span& span) {
+  const Block::Segment* segment = record.segment_of(span);
+  if (segment == nullptr || segment->operators == 0) return {};
+  const std::size_t number =
+      record.block_of[static_cast<std::size_t>(span.rank)][static_cast<std::size_t>(span.action)];
+  const OperatorCost* first =
+      &record.operators[record.blocks[number].first_operator[static_cast<std::size_t>(span.segment)]];
+  const base::Time took = span.end - span.start;
+  const auto alone = [](const OperatorCost& op) { return base::time_from_seconds(op.seconds); };
+  const auto beside = [](const OperatorCost& op) { return base::time_from_seconds(op.overlapped_seconds); };
+  base::Time all_alone = 0, all_beside = 0;
+  for (std::uint32_t i = 0; i < segment->operators; ++i) all_alone += alone(first[i]), all_beside += beside(first[i]);
+  const base::Time most = segment->beside_communication ? all_beside - all_alone : 0;
+  const bool partly = segment->slowdown != 1.0 && most > 0;
+  const base::Time more = partly ? std::clamp<base::Time>(took - all_alone, 0, most) : most;
+  const base::Time priced = all_alone + more;
+  std::vector<OperatorSlice> slices;
+  base::Time before_alone = 0, before_beside = 0, at = 0;
+  for (std::uint32_t i = 0; i < segment->operators; ++i) {
+    before_alone += alone(first[i]), before_beside += beside(first[i]);
+    const base::Time before = before_alone + (more == 0 ? 0 : share(before_beside - before_alone, more, most));
+    const base::Time end = priced == 0 ? 0 : share(before, took, priced);
+    slices.push_back({&first[i], end - at});
+    at = end;
   }
-  return {schedule.ranks, recorder.take(), memory_curve(inputs, schedule, layout, lowered, timeline), {}};
+  return slices;
+}
+
+StepRecord record_step(const Inputs& inputs, const schedules::Schedule& schedule, const StageLayout& layout,
+                       BlockLibrary& blocks, const Lowered& lowered, const Timeline& timeline,
+                       std::vector<OperatorCost> operators) {
+  StepRecord record = Recorder(schedule, blocks, lowered, timeline, std::move(operators)).take();
+  const bool experts = model::experts_of(inputs.model) != nullptr;
+  for (const model::LayerSpec& kind : inputs.model.kinds)
+    record.dense.push_back(experts && model::experts_of(kind) == nullptr);
+  record.memory = memory_curve(inputs, schedule, layout, lowered, timeline);
+  return record;
 }
 
 }  // namespace hourglass::sim

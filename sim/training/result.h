@@ -73,7 +73,7 @@ struct Result {
   Flops model_tflops_per_gpu;  // FLOP/s of the model's own arithmetic, recomputation excluded, in TFLOP/s
   Flops mfu;                   // of the BF16 peak
   std::vector<RankResult> ranks;
-  int slowest_rank = 0;       // the one that waits least
+  int busiest_rank = 0;       // the one that waits least
   double bubble_ratio = 0.0;  // largest bubble over step time
   double memory_capacity_bytes = 0.0;
   std::vector<std::int64_t> layers_per_stage;

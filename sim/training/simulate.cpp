@@ -10,10 +10,10 @@
 #include "sim/engine/engine.h"
 #include "sim/training/accounts.h"
 #include "sim/training/blocks.h"
-#include "sim/training/fast/fast_step.h"
 #include "sim/training/lower.h"
 #include "sim/training/machine.h"
 #include "sim/training/memory.h"
+#include "sim/training/operator_table.h"
 #include "sim/training/stages.h"
 
 namespace hourglass::sim {
@@ -41,7 +41,7 @@ void summarise(Result& result, const Inputs& inputs) {
   for (const RankResult& rank : result.ranks) {
     if (rank.bubble_s < least) {
       least = rank.bubble_s;
-      result.slowest_rank = rank.pipeline_rank;
+      result.busiest_rank = rank.pipeline_rank;
     }
     most = std::max(most, rank.bubble_s);
   }
@@ -71,24 +71,11 @@ struct Step {
   Lowered lowered;
 };
 
-// With contention on, the layout is chosen as if it were off, which the fast path does exactly (fast_step.h). Without
-// contention simulate() keeps to its own way, and is what the fast path is tested against.
-std::vector<StageLayout> layouts_to_try(const Inputs& inputs, const schedules::Schedule& schedule,
-                                        const UnitPrices& prices) {
-  if (!inputs.plan.layers_per_stage.empty() || !inputs.plan.contention)
-    return candidate_layouts(inputs, schedule, prices);
-  Inputs chosen = inputs;
-  chosen.plan.contention = false;
-  if (!fast_step_covers(chosen)) return candidate_layouts(inputs, schedule, prices);
-  chosen.plan.layers_per_stage = fast_step(chosen).layers_per_stage;
-  return candidate_layouts(chosen, schedule, prices);
-}
-
 // The layout whose step is shortest while nothing is shared.
 Step best_step(const Inputs& inputs, const schedules::Schedule& schedule, const UnitPrices& prices) {
   Step best;
   base::Time shortest = 0;
-  std::vector<StageLayout> layouts = layouts_to_try(inputs, schedule, prices);
+  std::vector<StageLayout> layouts = candidate_layouts(inputs, schedule, prices);
   for (StageLayout& candidate : layouts) {
     BlockLibrary blocks(candidate.stages, prices);
     Lowered lowered = lower(inputs, schedule, candidate, blocks);
@@ -172,7 +159,8 @@ Result simulate(const Inputs& inputs, StepRecord* record, const SimulateOptions&
   const Timeline timeline = run_step(inputs, step.lowered, options, result);
   if (record != nullptr) {
     BlockLibrary blocks(step.layout.stages, prices);
-    *record = record_step(inputs, schedule, step.layout, blocks, step.lowered, timeline);
+    *record = record_step(inputs, schedule, step.layout, blocks, step.lowered, timeline,
+                          operator_table(inputs, result.network ? &*result.network : nullptr));
   }
   // What it means.
   result.schedule = schedule.name;

@@ -9,13 +9,15 @@ namespace {
 PricedPart price_part(const hardware::Platform& platform, const std::vector<model::Operator>& operators,
                       const hardware::Conditions& conditions) {
   PricedPart part;
+  std::uint32_t place = 0;
   for (const model::Operator& op : operators) {
     const model::Facts facts = model::facts(op.kind);
     const hardware::Cost cost = hardware::cost_of(platform, op.kind, conditions);
     const base::Time work = base::time_from_seconds(cost.seconds);
     if (part.empty() || part.back().communication != facts.communication())
-      part.push_back({facts.communication(), 0, {}, 0.0, 0.0, facts.group.value_or(model::Group::tensor)});
+      part.push_back({facts.communication(), 0, {}, 0.0, 0.0, facts.group.value_or(model::Group::tensor), place, 0});
     PricedRun& run = part.back();
+    ++place, ++run.operators;
     run.work += work;
     run.by_class[static_cast<std::size_t>(facts.work)] += work;
     run.nic_bytes += cost.nic_bytes;
@@ -37,7 +39,7 @@ base::Time computation(const PricedPass& pass) {
 void add_wait(PricedPass& pass, base::Time since_the_last, double share) {
   const base::Time wait = base::time_from_seconds(base::seconds(since_the_last) * share);
   if (wait == 0) return;
-  PricedRun waiting{true, wait, {}, 0.0, 0.0, model::Group::expert};
+  PricedRun waiting{true, wait, {}, 0.0, 0.0, model::Group::expert, 0, 0};
   waiting.by_class[static_cast<std::size_t>(WorkClass::peer_wait)] = wait;
   for (const model::Part part : {model::dispatch, model::combine}) {
     PricedPart& runs = pass[part];

@@ -44,6 +44,8 @@ struct PricedRun {
   double nic_bytes = 0.0;                     // that leave (and reach) the GPU's NIC meanwhile
   double launches = 0.0;                      // kernels
   model::Group group = model::Group::tensor;  // of communication: who takes part
+  std::uint32_t first_operator = 0;           // place of its operators among the part's, and how many; a wait has none
+  std::uint32_t operators = 0;
 };
 using PricedPart = std::vector<PricedRun>;
 using PricedPass = std::array<PricedPart, 4>;  // indexed by model::Part

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "reports/chrome_trace.h"
+#include "reports/span_names.h"
 #include "sim/training/simulate.h"
 
 using namespace hourglass;
@@ -32,7 +33,8 @@ TEST_CASE("the spans of a rank's schedule add up to the result's breakdown, and 
     const Step s = step(schedule);
     std::map<std::pair<int, std::string>, double> seconds;
     for (const sim::Span& span : s.record.spans) {
-      const std::string cls = span.lane == sim::Lane::schedule ? span.cls : span.name;
+      const reports::SpanName named = reports::name_of(s.record, span);
+      const std::string cls = span.lane == sim::Lane::schedule ? named.cls : named.name;
       seconds[{span.rank, cls}] += base::seconds(span.end - span.start);
     }
     std::vector<double> peak(s.result.ranks.size(), 0.0);

@@ -38,6 +38,30 @@ Costs random_costs(base::Random& random) {
 
 }  // namespace
 
+TEST_CASE("the catalogue states of every schedule what its instances show") {
+  base::Random random(7);
+  for (const CatalogueEntry& entry : catalogue()) {
+    CAPTURE(entry.name);
+    for (int i = 0; i < 100; ++i) {
+      const Shape shape = i == 0 ? Shape{4, 16, 0} : random_shape(entry, random);
+      const Schedule schedule = generate(entry.name, shape);
+      const Traits stated = traits(entry.name, shape.chunks);
+      bool pairs = false, fused = false;
+      for (const auto& rank : schedule.actions) {
+        for (const Action& action : rank) {
+          pairs = pairs || action.kind == Kind::overlapped;
+          fused = fused || action.kind == Kind::backward;
+        }
+      }
+      // A step of very few micro-batches may end before its first pair.
+      REQUIRE((stated.pairs == pairs || (stated.pairs && shape.micro_batches <= 2 * shape.ranks)));
+      REQUIRE(stated.fused == fused);
+      REQUIRE(stated.copies == schedule.parameter_copies());
+      REQUIRE(stated.stages_per_rank * schedule.ranks == schedule.stages);
+    }
+  }
+}
+
 TEST_CASE("conservation laws on 10,000 random shapes and costs, every schedule") {
   base::Random random(20);
   const int cases_each = 10000 / static_cast<int>(catalogue().size()) + 1;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "model/counts.h"
-#include "sim/training/fast/block_times.h"
+#include "sim/training/block_times.h"
 #include "sim/training/fast/step_program.h"
 #include "sim/training/plan.h"
 #include "sim/training/units.h"

@@ -44,7 +44,7 @@ base::Time least_allowance(std::int64_t layers, base::Time each, std::size_t ran
 
 // Of the busiest rank, for one micro-batch in each copy of the pipeline.
 template <class Part>
-base::Time least_busy(const ContentTable& contents, const ScheduleTraits& schedule, std::int64_t ranks,
+base::Time least_busy(const ContentTable& contents, const schedules::Traits& schedule, std::int64_t ranks,
                       const StepCosts::LeastWork& work, const Part& part) {
   const base::Time last = part(work.last), copies = schedule.copies;
   base::Time total = part(work.first) + last;
@@ -74,7 +74,7 @@ base::Time least_tail(const Inputs& inputs, const model::ParameterCount& all, in
 }  // namespace
 
 base::Time least_step(const Inputs& inputs, const ContentTable& contents,
-                      const std::vector<model::ParameterCount>& parameters, const ScheduleTraits& schedule,
+                      const std::vector<model::ParameterCount>& parameters, const schedules::Traits& schedule,
                       const StepCosts& costs) {
   using Work = StepCosts::UnitWork;
   const auto split = [](const Work& w) { return w.split; };

@@ -1,19 +1,14 @@
 #pragma once
 
+#include "schedules/catalogue.h"
 #include "sim/training/fast/fast_step.h"
 
 // What a plan takes at least however its layers are split: what a search asks before it splits them.
 namespace hourglass::sim {
 
-// What a schedule does whatever its shape.
-struct ScheduleTraits {
-  int stages_per_rank = 1, copies = 1;
-  bool pairs = false, fused = false;  // overlapped pairs; B and W as one
-};
-
 // Both: `inputs` has the plan's parallelism, completed; `parameters` as content_parameters() has them.
 base::Time least_step(const Inputs& inputs, const ContentTable& contents,
-                      const std::vector<model::ParameterCount>& parameters, const ScheduleTraits& schedule,
+                      const std::vector<model::ParameterCount>& parameters, const schedules::Traits& schedule,
                       const StepCosts& costs);
 // On the fullest GPU.
 double least_memory_bytes(const Inputs& inputs, const ContentTable& contents,

@@ -58,20 +58,20 @@ Measurement measured(Script script, const StoppingRule& rule) {
 
 TEST_CASE("a gradient's sample is the GEMM that computes it") {
   const hardware::Sample forward = sample_of(gemm(Pass::forward, 2, 3, 5)),
-                         input = sample_of(gemm(Pass::input_gradient, 2, 3, 5)),
-                         weight = sample_of(gemm(Pass::weight_gradient, 2, 3, 5));
+                         input = sample_of(gemm(Pass::backward_input, 2, 3, 5)),
+                         weight = sample_of(gemm(Pass::backward_weight, 2, 3, 5));
   CHECK(forward.shape == std::map<std::string, double>{{"m", 2}, {"n", 3}, {"k", 5}});
   CHECK(input.shape == std::map<std::string, double>{{"m", 2}, {"n", 5}, {"k", 3}});
   CHECK(weight.shape == std::map<std::string, double>{{"m", 3}, {"n", 5}, {"k", 2}});
   CHECK(weight.name == "q_proj wgrad");
   CHECK(weight.weight_gradient);
   CHECK(!input.weight_gradient);
-  for (const Pass pass : {Pass::forward, Pass::input_gradient, Pass::weight_gradient})
+  for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight})
     CHECK(flops_of(gemm(pass, 2, 3, 5)) == 60.0);
 }
 
 TEST_CASE("memory-bound samples are the bytes that must move") {
-  CHECK(sample_of({"rms_norm", Pass::input_gradient, "fp32", "", {{"rows", 4}, {"width", 8}}, ""}).at("bytes") ==
+  CHECK(sample_of({"rms_norm", Pass::backward_input, "fp32", "", {{"rows", 4}, {"width", 8}}, ""}).at("bytes") ==
         384.0);
   const hardware::Sample cast =
       sample_of({"quantize", Pass::forward, "fp32", "", {{"rows", 128}, {"width", 256}, {"block_rows", 128}}, ""});
@@ -163,7 +163,7 @@ TEST_CASE("every kernel and pass of the CPU gives right results") {
   }
   CHECK(seen.size() >= 20);
   CHECK_FALSE(cpu->unsupported({"all_reduce", Pass::forward, "fp32", "", {}, ""}).empty());
-  CHECK_FALSE(cpu->unsupported({"swiglu", Pass::weight_gradient, "fp32", "", {}, ""}).empty());
+  CHECK_FALSE(cpu->unsupported({"swiglu", Pass::backward_weight, "fp32", "", {}, ""}).empty());
   CHECK_FALSE(cpu->unsupported({"gemm", Pass::forward, "bf16", "", {}, ""}).empty());
   CHECK_THROWS_AS(make_backend("abacus", {}), base::UsageError);
 }
@@ -177,8 +177,8 @@ TEST_CASE("a layer's operators are the work of its passes") {
   for (const bool experts : {false, true}) {
     const LayerShape shape{512, experts};
     const double forward = gemm_flops(shape, Pass::forward);
-    CHECK(gemm_flops(shape, Pass::input_gradient) == forward);
-    CHECK(gemm_flops(shape, Pass::weight_gradient) == forward);
+    CHECK(gemm_flops(shape, Pass::backward_input) == forward);
+    CHECK(gemm_flops(shape, Pass::backward_weight) == forward);
   }
   // Twice the tokens times the weights, of MLA and of the MLP.
   const double attention = 1792.0 * 384 + 384.0 * 1536 + 1792.0 * 128 + 128.0 * 2048 + 1792.0 * 64 + 1024.0 * 1792;

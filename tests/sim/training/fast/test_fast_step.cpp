@@ -56,7 +56,7 @@ double check_bounds(const sim::Inputs& inputs, const sim::FastStep& fast) {
   const sim::ContentTable contents(inputs);
   sim::StepCosts costs(inputs, contents);
   const std::vector<model::ParameterCount> parameters = sim::content_parameters(inputs, contents);
-  const sim::ScheduleTraits traits{1, program.copies(), program.balance().pairs, program.balance().fused};
+  const schedules::Traits traits{1, program.copies(), program.balance().pairs, program.balance().fused};
   const base::Time step = sim::least_step(inputs, contents, parameters, traits, costs);
   CHECK(step <= fast.step);
   CHECK(sim::least_memory_bytes(inputs, contents, parameters, program, costs) <=

@@ -6,7 +6,7 @@
 // another one repeats ends at the same node, which is its number. Where d dense layers come before m others these are
 // the (d + 1) (m + 1) - 1 pairs of counts and nothing; where k kinds of layer take turns, k for every length. Layers in no
 // order at all have one for each of the n (n + 1) / 2 runs, some 8,000 for 126 layers: never more, however many kinds.
-#include "sim/training/fast/block_times.h"
+#include "sim/training/block_times.h"
 
 #include <algorithm>
 #include <iterator>
