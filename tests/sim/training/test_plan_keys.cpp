@@ -70,7 +70,7 @@ class Random {
       if (key != kept) object.erase(key);
     }
     if (!object.contains(kept) || object[kept].is_null())
-      object[kept] = kept == "plan" || kept == "stage" ? Json("a") : Json(7.0);
+      object[kept] = kept == "plan" ? Json("a.json") : kept == "stage" ? Json("a") : Json(7.0);
   }
 
   Json object(const std::vector<DescribedKey>& keys) {
