@@ -41,7 +41,8 @@ const char* name_of(WorkClass work);
 
 // What an operator is, needs and sends, whatever GPU runs it.
 struct Facts {
-  const char* name = "";  // of its kind, as results say it: "gemm", "dispatch", ...
+  const char* name = "";    // of its kind, as results say it: "gemm", "dispatch", ...
+  const char* kernel = "";  // as a profiler would show it
   WorkClass work = WorkClass::memory_bound;
   double flops = 0.0;
   double bytes_read = 0.0, bytes_written = 0.0;
@@ -61,11 +62,11 @@ inline double product(std::int64_t a, std::int64_t b, std::int64_t c = 1) {
 inline double stored_bytes(double elements, Dtype dtype) {
   return elements * (bytes_of(dtype) + (bytes_of(dtype) <= 1.5 ? 4.0 / 128.0 : 0.0));
 }
-inline Facts memory_bound(const char* name, double read, double written) {
-  return {name, WorkClass::memory_bound, 0.0, read, written, 0.0, {}};
+inline Facts memory_bound(const char* name, const char* kernel, double read, double written) {
+  return {name, kernel, WorkClass::memory_bound, 0.0, read, written, 0.0, {}};
 }
-inline Facts message(const char* name, WorkClass work, double bytes, Group group) {
-  return {name, work, 0.0, bytes, bytes, bytes, group};
+inline Facts message(const char* name, const char* kernel, WorkClass work, double bytes, Group group) {
+  return {name, kernel, work, 0.0, bytes, bytes, bytes, group};
 }
 
 // y[m, n] = x[m, k] w[k, n]. `output` fp32 with `accumulate` is a weight gradient added to main gradients.
@@ -78,6 +79,7 @@ struct Gemm {
   Facts facts() const {
     const double result = product(m, n) * bytes_of(output);
     return {"gemm",
+            accumulate ? "wgrad_gemm_kernel" : "gemm_kernel",
             WorkClass::gemm,
             2.0 * product(m, n, k),
             stored_bytes(product(m, k) + product(n, k), input) + (accumulate ? result : 0.0),
@@ -98,7 +100,8 @@ struct GroupedGemm {
   bool accumulate = false;
 
   Facts facts() const {
-    Facts f{"grouped_gemm", WorkClass::grouped_gemm, 2.0 * product(rows, k_grouped ? m : k, n)};
+    Facts f{"grouped_gemm", accumulate ? "wgrad_gemm_kernel" : "m_grouped_gemm_kernel", WorkClass::grouped_gemm,
+            2.0 * product(rows, k_grouped ? m : k, n)};
     if (k_grouped) {
       f.bytes_written = static_cast<double>(groups) * product(m, n) * bytes_of(output);
       f.bytes_read = stored_bytes(product(rows, m) + product(rows, n), input) + (accumulate ? f.bytes_written : 0.0);
@@ -122,6 +125,7 @@ struct AttentionCore {
     const double q = product(batch * q_length, heads, qk_dim), o = product(batch * q_length, heads, v_dim);
     const double kv = product(batch * kv_length, kv_heads, qk_dim + v_dim), size = bytes_of(dtype);
     return {"attention",
+            backward ? "flash_bwd_kernel" : "flash_fwd_kernel",
             WorkClass::attention,
             2.0 * product(batch * q_length, kv_length, heads) * width * (causal ? 0.5 : 1.0),
             (backward ? q + kv + 2.0 * o : q + kv) * size,
@@ -138,7 +142,7 @@ struct Norm {
 
   Facts facts() const {
     const double elements = product(rows, width) * 2.0;
-    return memory_bound("norm", backward ? 2.0 * elements : elements, elements);
+    return memory_bound("norm", "rms_norm_kernel", backward ? 2.0 * elements : elements, elements);
   }
 };
 
@@ -147,7 +151,9 @@ struct Rotary {
   std::int64_t rows = 0, width = 0;
   bool backward = false;
 
-  Facts facts() const { return memory_bound("rotary", product(rows, width) * 2.0, product(rows, width) * 2.0); }
+  Facts facts() const {
+    return memory_bound("rotary", "rotary_kernel", product(rows, width) * 2.0, product(rows, width) * 2.0);
+  }
 };
 
 // SwiGLU: 2 width -> width. `recompute` with `backward`: the kernel writes the forward's output once more.
@@ -158,8 +164,9 @@ struct Activation {
 
   Facts facts() const {
     const double elements = product(rows, width);
-    if (!backward) return memory_bound("activation", elements * 4.0, stored_bytes(elements, output));
-    return memory_bound("activation", elements * 6.0, elements * 4.0 + (recompute ? elements * 2.0 : 0.0));
+    if (!backward) return memory_bound("activation", "swiglu_kernel", elements * 4.0, stored_bytes(elements, output));
+    return memory_bound("activation", "swiglu_kernel", elements * 6.0,
+                        elements * 4.0 + (recompute ? elements * 2.0 : 0.0));
   }
 };
 
@@ -174,6 +181,7 @@ struct Router {
     const double scores = product(tokens, routing.experts) * 4.0, chosen = product(tokens, routing.top_k) * 12.0;
     const double input = product(tokens, hidden) * 2.0 + product(routing.experts, hidden) * 2.0;
     return {"router",
+            "topk_kernel",
             WorkClass::router,
             (backward ? 4.0 : 2.0) * product(tokens, hidden, routing.experts),
             backward ? input + scores + chosen : input + scores,
@@ -192,7 +200,8 @@ struct Permute {
   Facts facts() const {
     const double arrived = stored_bytes(product(tokens, width), dtype),
                  copied = stored_bytes(product(rows, width), dtype);
-    return reduce ? memory_bound("permute", copied, arrived) : memory_bound("permute", arrived, copied);
+    return reduce ? memory_bound("permute", "permute_kernel", copied, arrived)
+                  : memory_bound("permute", "permute_kernel", arrived, copied);
   }
 };
 
@@ -205,7 +214,8 @@ struct Cast {
 
   Facts facts() const {
     const double elements = product(rows, width);
-    return memory_bound("cast", stored_bytes(elements, from), stored_bytes(elements, to) * static_cast<double>(copies));
+    return memory_bound("cast", "quantize_kernel", stored_bytes(elements, from),
+                        stored_bytes(elements, to) * static_cast<double>(copies));
   }
 };
 
@@ -216,7 +226,8 @@ struct Embedding {
 
   Facts facts() const {
     const double elements = product(tokens, hidden);
-    return memory_bound("embedding", elements * (backward ? 6.0 : 2.0), elements * (backward ? 4.0 : 2.0));
+    return memory_bound("embedding", "embedding_kernel", elements * (backward ? 6.0 : 2.0),
+                        elements * (backward ? 4.0 : 2.0));
   }
 };
 
@@ -227,14 +238,16 @@ struct Loss {
 
   Facts facts() const {
     const double logits = product(tokens, vocabulary) * 2.0;
-    return memory_bound("loss", logits, backward ? logits : product(tokens, 4));
+    return memory_bound("loss", "cross_entropy_kernel", logits, backward ? logits : product(tokens, 4));
   }
 };
 
 struct Residual {
   std::int64_t rows = 0, width = 0;
 
-  Facts facts() const { return memory_bound("residual", product(rows, width) * 4.0, product(rows, width) * 2.0); }
+  Facts facts() const {
+    return memory_bound("residual", "elementwise_kernel", product(rows, width) * 4.0, product(rows, width) * 2.0);
+  }
 };
 
 // AdamW. Bytes a parameter.
@@ -243,7 +256,14 @@ struct Optimizer {
   double read = 0.0, written = 0.0;
 
   Facts facts() const {
-    return {"optimizer", WorkClass::optimizer, 0.0, parameters * read, parameters * written, 0.0, {}};
+    return {"optimizer",
+            "multi_tensor_apply_kernel",
+            WorkClass::optimizer,
+            0.0,
+            parameters * read,
+            parameters * written,
+            0.0,
+            {}};
   }
 };
 
@@ -254,7 +274,7 @@ struct MemoryBound {
   MemoryKernel kernel = MemoryKernel::elementwise;
   double bytes = 0.0;  // read and written together
 
-  Facts facts() const { return memory_bound(name_of(kernel), bytes, 0.0); }
+  Facts facts() const { return memory_bound(name_of(kernel), "elementwise_kernel", bytes, 0.0); }
 };
 
 // MoE all-to-all. Every rank of `expert_parallel` sends `tokens` tokens of `token_bytes` each to the GPUs of their
@@ -269,7 +289,8 @@ struct Dispatch {
   MoeKernel kernel = MoeKernel::throughput;
 
   Facts facts() const {
-    return message("dispatch", WorkClass::all_to_all, product(tokens, routing.top_k) * token_bytes, Group::expert);
+    return message("dispatch", "deep_ep::internode::dispatch", WorkClass::all_to_all,
+                   product(tokens, routing.top_k) * token_bytes, Group::expert);
   }
 };
 struct Combine {
@@ -280,7 +301,8 @@ struct Combine {
   MoeKernel kernel = MoeKernel::throughput;
 
   Facts facts() const {
-    return message("combine", WorkClass::all_to_all, product(tokens, routing.top_k) * token_bytes, Group::expert);
+    return message("combine", "deep_ep::internode::combine", WorkClass::all_to_all,
+                   product(tokens, routing.top_k) * token_bytes, Group::expert);
   }
 };
 
@@ -294,34 +316,46 @@ struct AllReduce {
   Group group = Group::tensor;
   std::int64_t ranks = 1;
 
-  Facts facts() const { return message("all_reduce", WorkClass::collective, 2.0 * all_but_own(bytes, ranks), group); }
+  Facts facts() const {
+    return message("all_reduce", "ncclDevKernel_AllReduce", WorkClass::collective, 2.0 * all_but_own(bytes, ranks),
+                   group);
+  }
 };
 struct AllGather {
   double bytes = 0.0;
   Group group = Group::tensor;
   std::int64_t ranks = 1;
 
-  Facts facts() const { return message("all_gather", WorkClass::collective, all_but_own(bytes, ranks), group); }
+  Facts facts() const {
+    return message("all_gather", "ncclDevKernel_AllGather", WorkClass::collective, all_but_own(bytes, ranks), group);
+  }
 };
 struct ReduceScatter {
   double bytes = 0.0;
   Group group = Group::tensor;
   std::int64_t ranks = 1;
 
-  Facts facts() const { return message("reduce_scatter", WorkClass::collective, all_but_own(bytes, ranks), group); }
+  Facts facts() const {
+    return message("reduce_scatter", "ncclDevKernel_ReduceScatter", WorkClass::collective, all_but_own(bytes, ranks),
+                   group);
+  }
 };
 struct AllToAll {
   double bytes = 0.0;
   Group group = Group::context;
   std::int64_t ranks = 1;
 
-  Facts facts() const { return message("all_to_all", WorkClass::collective, all_but_own(bytes, ranks), group); }
+  Facts facts() const {
+    return message("all_to_all", "ncclDevKernel_SendRecv", WorkClass::collective, all_but_own(bytes, ranks), group);
+  }
 };
 struct SendRecv {
   double bytes = 0.0;
   Group group = Group::pipeline;
 
-  Facts facts() const { return message("send_recv", WorkClass::point_to_point, bytes, group); }
+  Facts facts() const {
+    return message("send_recv", "ncclDevKernel_SendRecv", WorkClass::point_to_point, bytes, group);
+  }
 };
 
 using OperatorKind = std::variant<Gemm, GroupedGemm, AttentionCore, Norm, Rotary, Activation, Router, Permute, Cast,
