@@ -8,7 +8,7 @@
 
 #include "base/configs.h"
 #include "base/error.h"
-#include "base/provenance.h"
+#include "base/version.h"
 #include "cli/command.h"
 #include "hardware/measure/import.h"
 #include "hardware/network/collectives.h"
