@@ -35,6 +35,7 @@ struct Fabric {
 // What tensor cores multiply. fp8: block-scaled, partial sums promoted every 128 elements of k; fp8_tensor: one scale
 // for the whole tensor.
 enum class MathType : std::uint8_t { bf16, fp8, fp8_tensor };
+std::vector<MathType> every_math_type();
 
 // The tiles that GEMM kernels for this GPU choose among: heights x widths, as large as the accumulators allow, in steps
 // of k.
@@ -55,7 +56,7 @@ struct Cluster {
   std::int64_t sms = 0;
   double bf16_flops = 0.0;  // dense tensor-core peak, FLOP/s
   double fp8_flops = 0.0;   // 0: no FP8 tensor cores (A100)
-  std::vector<MathType> math_types = {MathType::bf16, MathType::fp8, MathType::fp8_tensor};
+  std::vector<MathType> math_types = every_math_type();
   GemmTiles gemm_tiles;
   double memory_bytes = 0.0;       // HBM a GPU
   double memory_bandwidth = 0.0;   // HBM peak, bytes/s

@@ -50,6 +50,8 @@ void check(const ClusterFile& c, const base::Fields& fields) {
     fields.fail("math_types", "there is FP8 among them, but no fp8_TFLOPS", "add it");
 }
 
+std::vector<MathType> every_math_type() { return {MathType::bf16, MathType::fp8, MathType::fp8_tensor}; }
+
 bool has_math(const Cluster& cluster, MathType math) {
   return std::find(cluster.math_types.begin(), cluster.math_types.end(), math) != cluster.math_types.end();
 }

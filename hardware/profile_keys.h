@@ -63,7 +63,7 @@ void describe(V& v, Basis& b) {
   v.required("origin", b.origin, base::choice({"measured", "fitted", "transferred", "assumed"}),
              "how the figures came about");
   v.required("source", b.source, "where they come from");
-  v.required("relative_error", b.relative_error, base::range(0.0, 2.0),
+  v.required("relative_error", b.relative_error, base::range(0.0, 100.0),
              "one standard deviation of the class's cost as a whole");
   v.optional("residual_quantiles", b.residual_quantiles,
              "held-out predicted / measured - 1, of a class that was fitted");
