@@ -1,9 +1,8 @@
 // Which part of the model a kernel belongs to.
 //
 // The good way: the CPU's launch of a kernel carries the same correlation number, and lies in the time of a user
-// annotation
-// ("attn(F)"). The innermost annotation around the launch, on whatever thread (autograd launches from its own), is the
-// phase; its n-th occurrence is layer n. "ProfilerStep#1" is no phase.
+// annotation ("attn(F)"). The innermost annotation around the launch, on whatever thread (autograd launches from its
+// own), is the phase; its n-th occurrence is layer n. "ProfilerStep#1" is no phase.
 //
 // Without annotations: the order of kernels. A phase begins at its mark (a kernel name that follows in the phase before
 // it) separately on the compute and on the communication streams, because the two run ahead of each other. The marks

@@ -4,8 +4,7 @@
 // the same index there, and that GPU forwards it over NVLink to each GPU of its node that holds one of its experts;
 // tokens for the own node go over NVLink at once. Combine is the same backwards, summing on the way. Chunks keep both
 // wires busy together, so
-//     dispatch: to_node[s][N] tokens on the rail from s into node N, and to_rank[s][d] from the landing GPU to d over
-//     NVLink
+//     dispatch: to_node[s][N] tokens on the rail from s into node N, to_rank[s][d] from the landing GPU to d over NVLink
 // are flows that all start together. FP8 dispatch: 7168 + 4 x 7168/128 = 7392 bytes; BF16 combine: 14336.
 //
 // Low-latency kernels. One message for each (token, expert), straight to the expert's GPU: over RDMA even inside a
@@ -18,10 +17,9 @@
 //
 // What the kernels reach of the wires comes from the profile, fitted to DeepEP's published figures for single groups
 // without contention (hardware/network_cost.cpp has the closed form of the same case); none of it depends on the
-// group's size. The notify pass before dispatch and combine over several
-// nodes, in which GPUs tell each other how much comes, is a barrier of ceil(log2(nodes)) rounds; it is told apart, as
-// in DeepEP's timings. Two SMs make a channel, one that sends and one that receives. Not modelled: NVLink copies slowed
-// by RDMA polling.
+// group's size. The notify pass before dispatch and combine over several nodes, in which GPUs tell each other how much
+// comes, is a barrier of ceil(log2(nodes)) rounds; it is told apart, as in DeepEP's timings. Two SMs make a channel, one
+// that sends and one that receives. Not modelled: NVLink copies slowed by RDMA polling.
 //
 // DeepEP's logical bandwidth counts what stays local: (token, node) pairs with the own node for internode kernels,
 // received tokens with the own rank's inside one node, selections for low latency; the wires carry less.

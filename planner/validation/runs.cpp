@@ -2,9 +2,8 @@
 // recompute, tokens_per_s_per_gpu | step_time_s}: each becomes a plan of ours, its step is simulated, and seconds are
 // compared (a row's TFLOP/s follow a convention of its own). What we do not model is skipped with the reason: models
 // without a shipped config, fully sharded data parallelism, fine-tuning of adapters, GPUs without a cluster file, rows
-// that leave sizes open. FP8 is taken as
-// tensorwise (Transformer Engine's default on Hopper) unless a row says blocks. Foreign rows may hold keys that we do
-// not read.
+// that leave sizes open. FP8 is taken as tensorwise (Transformer Engine's default on Hopper) unless a row says blocks.
+// Foreign rows may hold keys that we do not read.
 #include <fmt/format.h>
 
 #include <algorithm>

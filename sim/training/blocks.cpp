@@ -3,8 +3,7 @@
 // F alone, a layer:   attention -> dispatch -> mlp -> combine, one after the other: all-to-all is exposed.
 // B alone:            combine (dispatches the gradients) -> mlp -> dispatch (combines them) -> attention.
 // W alone:            mlp, attention: computation only.
-// BW alone:           as B, with W's work filling the wait: dispatch || mlp(W), and the next layer's combine ||
-// attention(W);
+// BW alone:           as B, with W's work filling the wait: dispatch || mlp(W), the next layer's combine || attention(W);
 //                     or, with overlap_weight_gradients false, each layer's W before its all-to-all, as frameworks do
 //                     whose backward computes both gradients of an operator at once.
 // F&B (DualPipe):     a layer of the forward with a layer of the backward, in the order of DeepSeek's published trace:
