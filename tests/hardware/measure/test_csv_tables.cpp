@@ -96,7 +96,7 @@ TEST_CASE("fuzz: a damaged table is read or refused, never anything else") {
     std::string text = gemm;
     for (int j = 0; j < 3; ++j) {
       const auto at = static_cast<std::size_t>(random.uniform() * static_cast<double>(text.size()));
-      text[at] = static_cast<char>(random.uniform() * 255.0);
+      text[at] = static_cast<char>(static_cast<unsigned char>(random.uniform() * 255.0));
     }
     try {
       for (const Sample& s : read_csv_table(text, "t.csv").samples) CHECK(hardware::sample_fault(s).empty());
